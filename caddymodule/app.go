@@ -1,0 +1,196 @@
+// Package caddymodule is the glue between Caddy and Gatehouse: the app that owns
+// what sites share, the handler of a site, the Caddyfile, the admin API, the
+// commands and the metrics. It translates and decides nothing: what is decided
+// lives in the packages under internal, which know no Caddy.
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	// Time zones of the `timezone` option work on machines without tzdata.
+	_ "time/tzdata"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+
+	"github.com/gatehouse-proxy/gatehouse/config"
+	"github.com/gatehouse-proxy/gatehouse/internal/audit"
+	"github.com/gatehouse-proxy/gatehouse/internal/policy"
+	"github.com/gatehouse-proxy/gatehouse/policies"
+)
+
+func init() {
+	caddy.RegisterModule(App{})
+	caddy.RegisterModule(Handler{})
+	caddy.RegisterModule(AdminAPI{})
+}
+
+// App is the Caddy app `gatehouse`: the store, users, sessions and policies that
+// all protected sites share. Its zero configuration works: a bbolt file in
+// Caddy's data directory, passwords on, ./policies if there is such a folder.
+type App struct {
+	config.App
+
+	ctx     caddy.Context
+	logger  *zap.Logger
+	audit   *audit.Trail
+	metrics *metrics
+	engine  *policy.Engine
+	shared  *sharedStore
+
+	// services opens the store on first use: by Start, or by a request that
+	// Caddy's HTTP app lets in before this app was started. Provision must not,
+	// since `caddy validate` provisions beside a live server.
+	services func() (*services, error)
+	stop     context.CancelFunc
+	work     sync.WaitGroup
+	mu       sync.Mutex
+	sites    []*Handler
+}
+
+// CaddyModule returns the module's registration.
+func (App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "gatehouse", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision checks the configuration and loads the policies. It opens no store
+// and touches no network.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx, a.logger = ctx, ctx.Logger()
+	a.audit = audit.New(a.slogger("audit"))
+	repl := caddy.NewReplacer()
+	err := a.Resolve(func(s string) (string, error) { return repl.ReplaceOrErr(s, true, true) })
+	if err != nil {
+		return err
+	}
+	if err := a.Validate(); err != nil {
+		return err
+	}
+	if a.metrics, err = newMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	if a.shared, err = acquireStore(a.Store, a.slogger("")); err != nil {
+		return err
+	}
+	a.services = sync.OnceValues(func() (*services, error) { return newServices(a) })
+	return a.loadPolicies(ctx)
+}
+
+func (a *App) loadPolicies(ctx context.Context) error {
+	dirs := a.Policies.Dirs
+	if len(dirs) == 0 {
+		if info, err := os.Stat(defaultPolicyDir); err == nil && info.IsDir() {
+			dirs = []string{defaultPolicyDir}
+		}
+	}
+	a.engine = policy.NewEngine(policy.Options{
+		Dirs: dirs, Builtin: policies.FS, Budget: time.Duration(a.Policies.Budget),
+		Logger: a.slogger(""), OnRevision: a.onRevision,
+	})
+	if err := a.engine.Load(ctx); err != nil {
+		return fmt.Errorf("policies: %w", err)
+	}
+	return nil
+}
+
+// defaultPolicyDir is read when no `policies` option names another.
+const defaultPolicyDir = "policies"
+
+func (a *App) onRevision(revision string, err error) {
+	a.metrics.revision(revision, err)
+	e := audit.Event{Action: audit.PolicyLoaded, Outcome: audit.Success, Actor: "gatehouse", Subject: revision}
+	if err != nil {
+		e.Action, e.Outcome, e.Reason = audit.PolicyRefused, audit.Failure, err.Error()
+	}
+	a.audit.Record(context.Background(), e)
+}
+
+// Start opens the store and begins the background work.
+func (a *App) Start() error {
+	svc, err := a.services()
+	if err != nil {
+		return err
+	}
+	if err := a.engine.Watch(); err != nil {
+		return fmt.Errorf("watching the policy folders: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	a.stop = cancel
+	a.work.Go(func() { a.announceSetup(ctx, svc) })
+	a.work.Go(func() { a.countSessions(ctx, svc) })
+	return nil
+}
+
+// Stop ends the background work.
+func (a *App) Stop() error {
+	if a.stop != nil {
+		a.stop()
+	}
+	a.work.Wait()
+	return nil
+}
+
+// Cleanup frees what Provision and Start took. The store stays open while a
+// newer configuration uses the same one.
+func (a *App) Cleanup() error {
+	var errs []error
+	if a.engine != nil {
+		a.engine.Close()
+	}
+	if a.shared != nil {
+		if a.shared.opened() {
+			if svc, err := a.services(); err == nil {
+				svc.close()
+			}
+		}
+		errs = append(errs, a.shared.release())
+	}
+	return errors.Join(errs...)
+}
+
+// countSessions keeps the sessions gauge about right; exact would cost the hot
+// path a write.
+func (a *App) countSessions(ctx context.Context, svc *services) {
+	tick := time.NewTicker(15 * time.Second)
+	defer tick.Stop()
+	for {
+		if n, err := svc.sessions.Count(ctx); err == nil {
+			a.metrics.sessions.Set(float64(n))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// slogger is the logger that the plain packages take, under the contract's
+// logger names: gatehouse, gatehouse.audit.
+func (a *App) slogger(sub string) *slog.Logger {
+	name := "gatehouse"
+	if sub != "" {
+		name += "." + sub
+	}
+	return slog.New(zapslog.NewHandler(a.logger.Core(), zapslog.WithName(name), zapslog.AddStacktraceAt(slog.Level(127))))
+}
+
+// defaultStoreFile is where state lives when no store is configured.
+func defaultStoreFile() string {
+	return filepath.Join(caddy.AppDataDir(), "gatehouse", "gatehouse.db")
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,125 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/store"
+)
+
+// metrics are the contract's metrics. Every label has a closed set of values:
+// none ever holds what a stranger sent.
+type metrics struct {
+	requests    *prometheus.CounterVec
+	decisions   prometheus.Histogram
+	logins      *prometheus.CounterVec
+	sessions    prometheus.Gauge
+	storeErrors *prometheus.CounterVec
+	revisions   *prometheus.GaugeVec
+	reloads     *prometheus.CounterVec
+	limited     *prometheus.CounterVec
+}
+
+// newMetrics registers the metrics with Caddy's registry, or takes those that
+// are there already.
+func newMetrics(registry *prometheus.Registry) (*metrics, error) {
+	r := registrar{registry: registry}
+	m := &metrics{
+		requests: register(&r, prometheus.NewCounterVec(opts("requests_total",
+			"Requests by the method of the identity and the result."), []string{"method", "result"})),
+		decisions: register(&r, prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "caddy", Subsystem: "gatehouse", Name: "decision_duration_seconds",
+			Help:    "Time from the question to the policy's answer.",
+			Buckets: []float64{1e-6, 5e-6, 2.5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1},
+		})),
+		logins: register(&r, prometheus.NewCounterVec(opts("login_total",
+			"Logins by method and result."), []string{"method", "result"})),
+		sessions: register(&r, prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "caddy", Subsystem: "gatehouse", Name: "sessions",
+			Help: "Sessions in the store, counted four times a minute.",
+		})),
+		storeErrors: register(&r, prometheus.NewCounterVec(opts("store_errors_total",
+			"Operations that the store could not do."), []string{"op"})),
+		revisions: register(&r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "caddy", Subsystem: "gatehouse", Name: "policy_revision_info",
+			Help: "1 for the policy revision in force.",
+		}, []string{"revision"})),
+		reloads: register(&r, prometheus.NewCounterVec(opts("policy_loads_total",
+			"Policy sets read, by whether they were taken or refused."), []string{"result"})),
+		limited: register(&r, prometheus.NewCounterVec(opts("ratelimited_total",
+			"Requests refused for their number."), []string{"kind"})),
+	}
+	return m, r.err
+}
+
+func opts(name, help string) prometheus.CounterOpts {
+	return prometheus.CounterOpts{Namespace: "caddy", Subsystem: "gatehouse", Name: name, Help: help}
+}
+
+// registrar keeps the first error, so that the list above reads as a list.
+type registrar struct {
+	registry *prometheus.Registry
+	err      error
+}
+
+func register[C prometheus.Collector](r *registrar, c C) C {
+	err := r.registry.Register(c)
+	var there prometheus.AlreadyRegisteredError
+	if errors.As(err, &there) {
+		if same, ok := there.ExistingCollector.(C); ok {
+			return same
+		}
+	}
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	return c
+}
+
+func (m *metrics) storeError(op string, err error) {
+	if err != nil && errors.Is(err, store.ErrUnavailable) {
+		m.storeErrors.WithLabelValues(op).Inc()
+	}
+}
+
+// revision shows the one revision in force.
+func (m *metrics) revision(revision string, err error) {
+	if err != nil {
+		m.reloads.WithLabelValues("refused").Inc()
+		return
+	}
+	m.reloads.WithLabelValues("loaded").Inc()
+	m.revisions.Reset()
+	m.revisions.WithLabelValues(revision).Set(1)
+}
+
+// login counts one login; result is "success", "wrong", "throttled", "busy" or
+// "error".
+func (m *metrics) login(method, result string) {
+	m.logins.WithLabelValues(method, result).Inc()
+	if result == "throttled" {
+		m.limited.WithLabelValues("login").Inc()
+	}
+}
+
+func (m *metrics) decided(method, result string, took time.Duration) {
+	m.requests.WithLabelValues(method, result).Inc()
+	m.decisions.Observe(took.Seconds())
+}
+
+var nothing = func() {}
+
+// span adds a span to the request's trace when Caddy's tracing records one, and
+// costs next to nothing when it does not.
+func span(ctx context.Context, name string) (context.Context, func()) {
+	if !trace.SpanFromContext(ctx).IsRecording() {
+		return ctx, nothing
+	}
+	ctx, s := otel.GetTracerProvider().Tracer("gatehouse").Start(ctx, name)
+	return ctx, func() { s.End() }
+}

@@ -1,0 +1,132 @@
+package caddymodule
+
+import (
+	"context"
+	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
+	"github.com/gatehouse-proxy/gatehouse/internal/password"
+	"github.com/gatehouse-proxy/gatehouse/internal/portal"
+	"github.com/gatehouse-proxy/gatehouse/internal/session"
+	"github.com/gatehouse-proxy/gatehouse/internal/store"
+	"github.com/gatehouse-proxy/gatehouse/internal/user"
+)
+
+// portalBase is where each site serves the portal's pages.
+const portalBase = "/_gatehouse"
+
+// services are the parts that work on one open store.
+type services struct {
+	store    store.Store
+	users    *user.Directory
+	sessions *session.Manager
+	hasher   *password.Hasher
+	rules    password.Rules
+	setup    *portal.Setup
+	portal   *portal.Portal
+	cookies  cookie.Jar
+}
+
+func newServices(a *App) (*services, error) {
+	opened, err := a.shared.get()
+	if err != nil {
+		return nil, err
+	}
+	s := &services{store: &observedStore{Store: opened, metrics: a.metrics}}
+	s.cookies = cookie.Jar{Domain: a.Sessions.CookieDomain}
+	s.users = user.NewDirectory(s.store, user.Options{})
+	s.sessions = session.NewManager(s.store, session.Options{
+		Accounts:    s.users,
+		IdleTimeout: time.Duration(a.Sessions.IdleTimeout),
+		Lifetime:    time.Duration(a.Sessions.Lifetime),
+		RememberMe:  time.Duration(a.Sessions.RememberMe),
+		Logger:      a.slogger(""),
+	})
+	argon := a.Passwords.Argon2id
+	s.hasher = password.NewHasher(password.Params{
+		MemoryKiB: uint32(argon.Memory / 1024), Iterations: argon.Iterations, Parallelism: argon.Parallelism,
+	}, password.HasherOptions{})
+	s.rules = password.Rules{MinLength: a.Passwords.MinLength}
+	s.setup = portal.NewSetup(s.store, s.users)
+	s.portal, err = portal.New(portal.Options{
+		Base: portalBase, Cookies: s.cookies, Users: s.users, Sessions: s.sessions,
+		Verifier: password.NewVerifier(password.VerifierOptions{
+			Users: s.users, Hasher: s.hasher, Guard: password.NewGuard(s.store, password.GuardOptions{}),
+			Normalize: user.NormalizeName, Logger: a.slogger(""),
+		}),
+		Hasher: s.hasher, Rules: s.rules, Setup: s.setup, Passwords: !a.Passwords.Off,
+		RememberMe: a.Sessions.RememberMe > 0, Audit: a.audit, Logger: a.slogger(""),
+		OnLogin: a.metrics.login,
+	})
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *services) close() {
+	s.sessions.Close()
+	s.users.Close()
+	s.hasher.Close()
+}
+
+// observedStore counts the faults of a store and puts its calls into traces.
+type observedStore struct {
+	store.Store
+	metrics *metrics
+}
+
+func (o *observedStore) Get(ctx context.Context, key string) (_ []byte, _ bool, err error) {
+	ctx, end := span(ctx, "gatehouse.store")
+	defer func() { end(); o.metrics.storeError("get", err) }()
+	return o.Store.Get(ctx, key)
+}
+
+func (o *observedStore) Put(ctx context.Context, key string, value []byte, ttl time.Duration) (err error) {
+	ctx, end := span(ctx, "gatehouse.store")
+	defer func() { end(); o.metrics.storeError("put", err) }()
+	return o.Store.Put(ctx, key, value, ttl)
+}
+
+func (o *observedStore) Create(ctx context.Context, key string, value []byte, ttl time.Duration) (_ bool, err error) {
+	ctx, end := span(ctx, "gatehouse.store")
+	defer func() { end(); o.metrics.storeError("create", err) }()
+	return o.Store.Create(ctx, key, value, ttl)
+}
+
+func (o *observedStore) Swap(ctx context.Context, key string, old, value []byte, ttl time.Duration) (_ bool, err error) {
+	ctx, end := span(ctx, "gatehouse.store")
+	defer func() { end(); o.metrics.storeError("swap", err) }()
+	return o.Store.Swap(ctx, key, old, value, ttl)
+}
+
+func (o *observedStore) Take(ctx context.Context, key string) (_ []byte, _ bool, err error) {
+	ctx, end := span(ctx, "gatehouse.store")
+	defer func() { end(); o.metrics.storeError("take", err) }()
+	return o.Store.Take(ctx, key)
+}
+
+func (o *observedStore) Delete(ctx context.Context, key string) (_ bool, err error) {
+	ctx, end := span(ctx, "gatehouse.store")
+	defer func() { end(); o.metrics.storeError("delete", err) }()
+	return o.Store.Delete(ctx, key)
+}
+
+func (o *observedStore) Scan(ctx context.Context, prefix, after string, limit int) (_ []store.Entry, err error) {
+	ctx, end := span(ctx, "gatehouse.store")
+	defer func() { end(); o.metrics.storeError("scan", err) }()
+	return o.Store.Scan(ctx, prefix, after, limit)
+}
+
+func (o *observedStore) Count(ctx context.Context, kind string) (_ int, err error) {
+	ctx, end := span(ctx, "gatehouse.store")
+	defer func() { end(); o.metrics.storeError("count", err) }()
+	return o.Store.Count(ctx, kind)
+}
+
+func (o *observedStore) Charge(ctx context.Context, key string, limit store.Limit, cost int) (_ store.Allowance, err error) {
+	ctx, end := span(ctx, "gatehouse.store")
+	defer func() { end(); o.metrics.storeError("charge", err) }()
+	return o.Store.Charge(ctx, key, limit, cost)
+}
