@@ -1,11 +1,11 @@
+// Command caddy is Caddy with its standard modules and Gatehouse.
 package main
 
 import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-	_ "github.com/caddyserver/caddy/v2/modules/standard"
-	_ "github.com/open-policy-agent/opa/v1/rego"
-	_ "github.com/redis/go-redis/v9"
-	_ "go.etcd.io/bbolt"
+	_ "github.com/caddyserver/caddy/v2/modules/standard" // Caddy's own modules
+
+	_ "github.com/gatehouse-proxy/gatehouse" // ours
 )
 
 func main() { caddycmd.Main() }

@@ -1,0 +1,215 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+func userCommands() *cobra.Command {
+	add := command("add <username>", "Adds a user; asks for the password", addUserCommand)
+	add.Flags().StringArray("role", nil, "Role (may be repeated)")
+	add.Flags().StringArray("group", nil, "Group (may be repeated)")
+	add.Flags().String("email", "", "E-mail address")
+	add.Flags().Bool("email-verified", false, "The address is known to be the user's")
+	add.Flags().String("name", "", "Name for people to read")
+	set := command("set <username>", "Changes a user's attributes; what is not named stays", setUserCommand)
+	set.Flags().StringArray("role", nil, "Role, instead of all there are (may be repeated; \"\" for none)")
+	set.Flags().StringArray("group", nil, "Group, instead of all there are (may be repeated; \"\" for none)")
+	set.Flags().StringArray("add-role", nil, "Role to add (may be repeated)")
+	set.Flags().StringArray("remove-role", nil, "Role to remove (may be repeated)")
+	set.Flags().StringArray("add-group", nil, "Group to add (may be repeated)")
+	set.Flags().StringArray("remove-group", nil, "Group to remove (may be repeated)")
+	set.Flags().String("email", "", "E-mail address")
+	set.Flags().Bool("email-verified", false, "The address is known to be the user's")
+	set.Flags().String("name", "", "Name for people to read")
+	return group("user", "Manages users",
+		add,
+		command("list", "Lists all users", listUsersCommand),
+		command("show <username>", "Shows a user", showUserCommand),
+		set,
+		command("disable <username>", "Keeps a user out, at once", userAction("disable", "disabled; all sessions ended")),
+		command("enable <username>", "Lets a disabled user in again", userAction("enable", "enabled")),
+		command("delete <username>", "Deletes a user and ends the sessions", deleteUserCommand),
+		command("passwd <username>", "Sets a user's password; ends the sessions", passwdCommand),
+	)
+}
+
+func userPath(name string, more ...string) string {
+	return strings.Join(append([]string{"/users", url.PathEscape(name)}, more...), "/")
+}
+
+func addUserCommand(c *call) error {
+	password, err := c.readPassword()
+	if err != nil {
+		return err
+	}
+	verified, _ := c.cmd.Flags().GetBool("email-verified")
+	var u userView
+	err = c.request(http.MethodPost, "/users", newUser{
+		Username: c.args[0], Password: password, Email: c.text("email"), EmailVerified: verified,
+		Name: c.text("name"), Roles: c.list("role"), Groups: c.list("group"),
+	}, &u)
+	if err != nil {
+		return err
+	}
+	c.say("Added %s.", u.Username)
+	return c.onlyJSON(u)
+}
+
+// onlyJSON prints v when JSON was asked for; people have had their sentence.
+func (c *call) onlyJSON(v any) error {
+	if !c.json() {
+		return nil
+	}
+	return c.print(v, nil)
+}
+
+func listUsersCommand(c *call) error {
+	all := usersPage{Users: []userView{}}
+	for after := ""; ; {
+		var page usersPage
+		if err := c.request(http.MethodGet, "/users?limit=1000&after="+url.QueryEscape(after), nil, &page); err != nil {
+			return err
+		}
+		all.Users = append(all.Users, page.Users...)
+		if after = page.Next; after == "" {
+			break
+		}
+	}
+	if len(all.Users) == 0 && !c.json() {
+		c.say("There are no users yet. Open the set-up link in the log, or run `caddy gatehouse user add <username> --role admin`.")
+		return nil
+	}
+	return c.print(all.Users, func(w *tabwriter.Writer) {
+		fmt.Fprintln(w, "USERNAME\tROLES\tGROUPS\tEMAIL\tSTATE\tLAST LOGIN")
+		for _, u := range all.Users {
+			last := "-"
+			if u.LastLogin != nil {
+				last = shortTime(*u.LastLogin)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", clean(u.Username), orDash(strings.Join(u.Roles, ",")),
+				orDash(strings.Join(u.Groups, ",")), orDash(u.Email), u.state(), last)
+		}
+	})
+}
+
+func (u userView) state() string {
+	if u.Disabled {
+		return "disabled"
+	}
+	return "enabled"
+}
+
+func showUserCommand(c *call) error {
+	var u userView
+	if err := c.request(http.MethodGet, userPath(c.args[0]), nil, &u); err != nil {
+		return err
+	}
+	return c.print(u, func(w *tabwriter.Writer) {
+		email := orDash(u.Email)
+		if u.Email != "" {
+			email += " (verified: " + strconv.FormatBool(u.EmailVerified) + ")"
+		}
+		fmt.Fprintf(w, "username\t%s\nid\t%s\nname\t%s\nemail\t%s\nroles\t%s\ngroups\t%s\nstate\t%s\ncreated\t%s UTC\n",
+			clean(u.Username), u.ID, orDash(u.Name), email, orDash(strings.Join(u.Roles, ", ")),
+			orDash(strings.Join(u.Groups, ", ")), u.state(), shortTime(u.Created))
+		if u.PasswordChanged != nil {
+			fmt.Fprintf(w, "password set\t%s UTC\n", shortTime(*u.PasswordChanged))
+		}
+		if u.LastLogin != nil {
+			fmt.Fprintf(w, "last login\t%s UTC\n", shortTime(*u.LastLogin))
+		}
+	})
+}
+
+func setUserCommand(c *call) error {
+	var ch userChange
+	flags := c.cmd.Flags()
+	if flags.Changed("email") {
+		v := c.text("email")
+		ch.Email = &v
+	}
+	if flags.Changed("email-verified") {
+		v, _ := flags.GetBool("email-verified")
+		ch.EmailVerified = &v
+	}
+	if flags.Changed("name") {
+		v := c.text("name")
+		ch.Name = &v
+	}
+	ch.Roles, ch.Groups = c.replacement("role"), c.replacement("group")
+	ch.AddRoles, ch.RemoveRoles = c.list("add-role"), c.list("remove-role")
+	ch.AddGroups, ch.RemoveGroups = c.list("add-group"), c.list("remove-group")
+	if !c.anyChanged("email", "email-verified", "name", "role", "group", "add-role", "remove-role", "add-group", "remove-group") {
+		return usageError{fmt.Errorf("nothing to change: name at least one of --role, --add-role, --remove-role, --group, --add-group, --remove-group, --email, --name")}
+	}
+	var u userView
+	if err := c.request(http.MethodPatch, userPath(c.args[0]), ch, &u); err != nil {
+		return err
+	}
+	c.say("Changed %s: roles %s, groups %s.", u.Username, orDash(strings.Join(u.Roles, ",")), orDash(strings.Join(u.Groups, ",")))
+	return c.onlyJSON(u)
+}
+
+// replacement is the whole new list of a repeatable flag, nil when it was not
+// given, and empty when it was given as "".
+func (c *call) replacement(flag string) *[]string {
+	if !c.cmd.Flags().Changed(flag) {
+		return nil
+	}
+	values := []string{}
+	for _, v := range c.list(flag) {
+		if v != "" {
+			values = append(values, v)
+		}
+	}
+	return &values
+}
+
+func (c *call) anyChanged(flags ...string) bool {
+	for _, f := range flags {
+		if c.cmd.Flags().Changed(f) {
+			return true
+		}
+	}
+	return false
+}
+
+func userAction(action, done string) func(*call) error {
+	return func(c *call) error {
+		var u userView
+		if err := c.request(http.MethodPost, userPath(c.args[0], action), struct{}{}, &u); err != nil {
+			return err
+		}
+		c.say("%s: %s.", u.Username, done)
+		return c.onlyJSON(u)
+	}
+}
+
+func deleteUserCommand(c *call) error {
+	if err := c.request(http.MethodDelete, userPath(c.args[0]), nil, nil); err != nil {
+		return err
+	}
+	c.say("Deleted %s.", clean(c.args[0]))
+	return nil
+}
+
+func passwdCommand(c *call) error {
+	password, err := c.readPassword()
+	if err != nil {
+		return err
+	}
+	var u userView
+	err = c.request(http.MethodPost, userPath(c.args[0], "password"), map[string]string{"password": password}, &u)
+	if err != nil {
+		return err
+	}
+	c.say("Password of %s changed; all sessions ended.", u.Username)
+	return c.onlyJSON(u)
+}

@@ -1,0 +1,259 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-proxy/gatehouse/config"
+	"github.com/gatehouse-proxy/gatehouse/internal/decision"
+	"github.com/gatehouse-proxy/gatehouse/internal/gateway"
+	"github.com/gatehouse-proxy/gatehouse/internal/policy"
+	"github.com/gatehouse-proxy/gatehouse/internal/portal"
+	"github.com/gatehouse-proxy/gatehouse/internal/problem"
+)
+
+// Handler is the HTTP handler `gatehouse` of one site. It finds out who asks,
+// asks the site's policy, and passes the request on with an identity the app can
+// trust, or answers itself. Under /_gatehouse/ it serves the portal's pages.
+type Handler struct {
+	config.Site
+
+	app     *App
+	entry   *policy.Entry
+	pkg     string
+	zone    *time.Location
+	headers []gateway.HeaderRule
+
+	// ready builds the gate on the opened store, once; a failure is tried again
+	// by the next request.
+	mu   sync.Mutex
+	live *site
+}
+
+// site is a handler in working order.
+type site struct {
+	gate   *gateway.Gate
+	portal *portal.Portal
+}
+
+// CaddyModule returns the module's registration.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gatehouse", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Provision checks the site's configuration and compiles its policy.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	loaded, err := ctx.App("gatehouse")
+	if err != nil {
+		return err
+	}
+	h.app = loaded.(*App)
+	if err := h.Site.Validate(); err != nil {
+		return err
+	}
+	if h.zone, err = time.LoadLocation(h.Timezone); err != nil {
+		return fmt.Errorf("timezone: %w", err)
+	}
+	h.headers = headerRules(h.Headers)
+	if h.PortalOnly {
+		return nil
+	}
+	if h.pkg, err = h.app.sitePackage(&h.Site); err != nil {
+		return err
+	}
+	if h.entry, err = h.app.engine.Entry(h.pkg); err != nil {
+		return fmt.Errorf("policy %s: %w", h.pkg, err)
+	}
+	h.app.mu.Lock()
+	h.app.sites = append(h.app.sites, h)
+	h.app.mu.Unlock()
+	return nil
+}
+
+// defaultPackage decides for sites that name no policy, if the policy folder
+// defines it.
+const defaultPackage = "gatehouse.authz"
+
+// sitePackage returns the Rego package that decides for a site, compiling its
+// allow and deny lines where it has them.
+func (a *App) sitePackage(s *config.Site) (string, error) {
+	if s.Policy != "" {
+		return s.Policy, nil
+	}
+	if len(s.Allow) == 0 && len(s.Deny) == 0 {
+		if _, err := a.engine.Entry(defaultPackage); err == nil {
+			return defaultPackage, nil
+		}
+		s.Allow = []config.Line{{{Kind: "signed_in"}}}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	pkg := a.freePackage(s.Name)
+	err := a.engine.AddRules(pkg, lines(s.Allow), lines(s.Deny))
+	return pkg, err
+}
+
+// freePackage makes a package name from a site's name, unlike those of the
+// sites before it.
+func (a *App) freePackage(site string) string {
+	base := "gatehouse.sites." + identifier(site)
+	name := base
+	for n := 2; a.taken(name); n++ {
+		name = fmt.Sprintf("%s_%d", base, n)
+	}
+	return name
+}
+
+func (a *App) taken(pkg string) bool {
+	for _, s := range a.sites {
+		if s.pkg == pkg {
+			return true
+		}
+	}
+	return false
+}
+
+// identifier turns a host name into a Rego identifier: letters, digits and _.
+func identifier(site string) string {
+	host := strings.TrimPrefix(strings.TrimPrefix(strings.ToLower(site), "https://"), "http://")
+	id := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, host)
+	id = strings.Trim(id, "_")
+	if id == "" {
+		return "default"
+	}
+	if id[0] >= '0' && id[0] <= '9' {
+		return "site_" + id
+	}
+	return id
+}
+
+func lines(from []config.Line) []policy.Line {
+	to := make([]policy.Line, len(from))
+	for i, line := range from {
+		for _, c := range line {
+			to[i] = append(to[i], policy.Condition{Kind: c.Kind, Values: c.Values})
+		}
+	}
+	return to
+}
+
+// ServeHTTP admits the request or answers it.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	live, err := h.site()
+	if err != nil {
+		h.app.logger.Error("the gate is not ready: " + err.Error())
+		problem.Problem{}.Write(w)
+		return nil
+	}
+	caller := callerOf(r)
+	if underPortal(r.URL.Path) {
+		live.portal.ServeHTTP(w, r, portal.Caller{
+			ClientIP: caller.ClientIP, RequestID: gateway.NewID(), Site: h.Name,
+		})
+		return nil
+	}
+	if h.PortalOnly {
+		return next.ServeHTTP(w, r)
+	}
+	pass, ok := live.gate.Admit(w, r, caller)
+	if !ok {
+		return nil
+	}
+	defer pass.Close()
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	repl.Map(placeholders(pass.Identity, pass.ID))
+	return next.ServeHTTP(pass.Writer, pass.Request)
+}
+
+// underPortal reports whether a path belongs to the portal. The path is
+// compared as it is: another spelling of it goes to the gate like any path.
+func underPortal(path string) bool {
+	rest, ok := strings.CutPrefix(path, portalBase)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// callerOf collects what Caddy knows of the other side. The client's address is
+// Caddy's own finding, by its trusted_proxies; no header is read here.
+func callerOf(r *http.Request) gateway.Caller {
+	c := gateway.Caller{Scheme: "http"}
+	if r.TLS != nil {
+		c.Scheme = "https"
+	}
+	if ip, ok := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string); ok {
+		if addr, err := netip.ParseAddr(ip); err == nil {
+			c.ClientIP = addr.Unmap()
+		}
+	}
+	switch addr := r.Context().Value(http.LocalAddrContextKey).(type) {
+	case *net.TCPAddr:
+		c.Port = addr.Port
+	case *net.UDPAddr:
+		c.Port = addr.Port
+	}
+	return c
+}
+
+// site returns the handler in working order, made at the first call.
+func (h *Handler) site() (*site, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.live != nil {
+		return h.live, nil
+	}
+	svc, err := h.app.services()
+	if err != nil {
+		return nil, err
+	}
+	s := &site{portal: svc.portal}
+	if !h.PortalOnly {
+		if s.gate, err = h.newGate(svc); err != nil {
+			return nil, err
+		}
+	}
+	h.live = s
+	return s, nil
+}
+
+func (h *Handler) newGate(svc *services) (*gateway.Gate, error) {
+	if svc == nil {
+		return nil, errors.New("no services")
+	}
+	return gateway.New(gateway.Options{
+		Site:              decision.Site{Host: h.Name, Policy: h.pkg},
+		Authenticators:    []gateway.Authenticator{gateway.SessionAuthenticator(svc.sessions, svc.cookies)},
+		Decider:           h.entry,
+		Pages:             svc.portal,
+		Recorder:          &recorder{app: h.app, log: h.app.logger.Named("decision")},
+		Cookies:           svc.cookies,
+		LoginPath:         portalBase + "/login",
+		Headers:           h.headers,
+		PolicyHeaders:     h.entry.StaticHeaders,
+		PassAuthorization: h.Authorization == "pass",
+		Location:          h.zone,
+		Alive:             svc.sessions.Alive,
+		Span:              span,
+		Logger:            h.app.slogger(""),
+	})
+}
+
+// Interface guards
+var (
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ gateway.Decider             = (*policy.Entry)(nil)
+	_ gateway.Pages               = (*portal.Portal)(nil)
+)
