@@ -1,0 +1,153 @@
+// Command sidebyside measures what the gate costs: the CPU time of the Caddy
+// process per proxied request, bare and with the gate, in turn on one machine.
+//
+//	go run ./bench/sidebyside
+//
+// It starts an app, one Caddy for each variant and a redis-server, all on
+// loopback, sends the same bounded number of requests to each variant round by
+// round, and prints the median and the spread of each variant's ratio to bare
+// Caddy of the same round. Wall time is not judged.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+var (
+	rounds   = flag.Int("rounds", 9, "rounds; each variant once a round")
+	requests = flag.Int("requests", 20000, "requests of one variant in one round")
+	conns    = flag.Int("conns", 16, "connections")
+	only     = flag.String("only", "", "comma-separated variants; bare always runs")
+	profile  = flag.String("profile", "", "write a CPU profile of each variant into this folder, in one more round")
+)
+
+func main() {
+	log.SetFlags(0)
+	flag.Parse()
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run() error {
+	dir, err := os.MkdirTemp("", "gatehouse-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	binary := filepath.Join(dir, "caddy")
+	build := exec.Command("go", "build", "-tags", "nobadger,nomysql,nopgx", "-o", binary, "./cmd/caddy")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("run this at the root of the repository: %w", err)
+	}
+	app, err := startApp()
+	if err != nil {
+		return err
+	}
+	var running []*variant
+	defer func() {
+		for _, v := range running {
+			v.stop()
+		}
+	}()
+	for _, v := range variants() {
+		if *only != "" && v.name != "bare" && !slices.Contains(strings.Split(*only, ","), v.name) {
+			continue
+		}
+		running = append(running, v)
+		if err := v.start(binary, filepath.Join(dir, v.name), app); err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+	}
+	measure(running)
+	return profiles(running)
+}
+
+// startApp is the app behind: 1 KB for every request.
+func startApp() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	body := []byte(strings.Repeat("x", 1024))
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(body) }))
+	return l.Addr().String(), nil
+}
+
+func measure(running []*variant) {
+	for _, v := range running { // warm up: connections, caches, the heap's size
+		v.load(*requests / 2)
+	}
+	for range *rounds {
+		for _, v := range running {
+			before := v.cpu()
+			v.load(*requests)
+			v.perRequest = append(v.perRequest, (v.cpu()-before).Seconds()*1e6/float64(*requests))
+		}
+	}
+	fmt.Printf("%d rounds of %d requests on %d connections, HTTP/1.1, 1 KB; CPU of the Caddy process\n\n", *rounds, *requests, *conns)
+	fmt.Printf("%-22s %12s %26s\n", "variant", "µs/request", "ratio to bare (min…max)")
+	bare := running[0].perRequest
+	for _, v := range running {
+		ratios := make([]float64, len(bare))
+		for i := range bare {
+			ratios[i] = v.perRequest[i] / bare[i]
+		}
+		fmt.Printf("%-22s %12.1f %12.2f (%.2f…%.2f)\n", v.name, median(v.perRequest), median(ratios), slices.Min(ratios), slices.Max(ratios))
+	}
+}
+
+func median(of []float64) float64 {
+	s := slices.Sorted(slices.Values(of))
+	return s[len(s)/2]
+}
+
+func profiles(running []*variant) error {
+	if *profile == "" {
+		return nil
+	}
+	for _, v := range running {
+		var wg sync.WaitGroup
+		wg.Go(func() { v.load(*requests * 2) })
+		resp, err := http.Get(fmt.Sprintf("http://localhost:%d/debug/pprof/profile?seconds=3", v.admin))
+		if err != nil {
+			return err
+		}
+		data, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(*profile, v.name+".prof"), data, 0o600); err != nil {
+			return err
+		}
+		wg.Wait()
+	}
+	return nil
+}
+
+// cpu is the CPU time that the process used so far, user and system.
+func (v *variant) cpu() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", v.cmd.Process.Pid))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100 on Linux
+}
