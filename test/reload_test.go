@@ -126,7 +126,9 @@ func TestReloadKeepsThrottle(t *testing.T) {
 	s := newServer(t, "", "gatehouse").start()
 	s.addUser("alice")
 	stranger := newVisitor(t)
-	throttled := func() bool { return stranger.tryLogin(s, "alice", "not the password").StatusCode == http.StatusTooManyRequests }
+	throttled := func() bool {
+		return stranger.tryLogin(s, "alice", "not the password").StatusCode == http.StatusTooManyRequests
+	}
 	eventually(t, 60*time.Second, "guesses are throttled", throttled)
 	s.writeConfig(strings.Replace(mustRead(t, s.dir+"/Caddyfile"), "bind 127.0.0.1", "bind 127.0.0.1\n\theader X-Again 1", 1))
 	if out, err := s.caddy("", "reload", "--config", "Caddyfile", "--address", fmt.Sprintf("localhost:%d", s.admin)); err != nil {
