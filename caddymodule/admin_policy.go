@@ -2,12 +2,49 @@ package caddymodule
 
 import (
 	"net/http"
+	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/policy"
 )
 
-// siteView is one protected site in the policy listing.
+// siteView is one protected site and the package that decides for it.
 type siteView struct {
 	Site    string `json:"site"`
 	Package string `json:"package"`
+}
+
+// policyView is what is in force.
+type policyView struct {
+	Revision string    `json:"revision"`
+	Loaded   time.Time `json:"loaded"`
+	Packages []string  `json:"packages"`
+	Files    int       `json:"files"`
+	Dirs     []string  `json:"dirs"`
+	Error    string    `json:"error,omitempty"` // why what the folders hold now is refused
+}
+
+type policyPage struct {
+	Policy policyView `json:"policy"`
+	Sites  []siteView `json:"sites"`
+}
+
+type statusPage struct {
+	Store struct {
+		Kind  string `json:"kind"`
+		State string `json:"state"` // "ok", or what is wrong
+	} `json:"store"`
+	Policy   policyView `json:"policy"`
+	Sites    []siteView `json:"sites"`
+	Sessions *int       `json:"sessions,omitempty"`
+	NoUsers  bool       `json:"no_users"`
+}
+
+func viewPolicy(s policy.Status) policyView {
+	v := policyView{Revision: s.Revision, Loaded: s.Loaded, Packages: list(s.Packages), Files: s.Files, Dirs: list(s.Dirs)}
+	if s.Err != nil {
+		v.Error = s.Err.Error()
+	}
+	return v
 }
 
 func (c *adminCall) siteViews() []siteView {
@@ -19,40 +56,33 @@ func (c *adminCall) siteViews() []siteView {
 }
 
 func (c *adminCall) policyStatus() error {
-	return c.write(http.StatusOK, map[string]any{
-		"status": c.app.engine.Status(),
-		"sites":  c.siteViews(),
-	})
+	return c.write(http.StatusOK, policyPage{Policy: viewPolicy(c.app.engine.Status()), Sites: c.siteViews()})
 }
 
 // showPolicy prints a package's Rego as text.
 func (c *adminCall) showPolicy() error {
-	text, err := c.app.engine.Show(c.r.PathValue("package"))
+	pkg := c.r.PathValue("package")
+	text, err := c.app.engine.Show(pkg)
 	if err != nil {
 		return apiError(http.StatusNotFound, err)
 	}
-	return c.write(http.StatusOK, map[string]string{"package": c.r.PathValue("package"), "rego": text})
+	return c.write(http.StatusOK, policyText{Package: pkg, Rego: text})
 }
 
 // status answers whether this instance can do its work now.
 func (c *adminCall) status() error {
-	store := "ok"
-	any, err := c.svc.users.Any(c.r.Context())
+	s := statusPage{Policy: viewPolicy(c.app.engine.Status()), Sites: c.siteViews()}
+	s.Store.Kind, s.Store.State = c.app.storeKind(), "ok"
+	found, err := c.svc.users.Any(c.r.Context())
 	if err != nil {
-		store = "unavailable: " + err.Error()
+		s.Store.State = err.Error()
+		return c.write(http.StatusOK, s)
 	}
-	body := map[string]any{
-		"store":  map[string]any{"kind": c.app.storeKind(), "state": store},
-		"policy": c.app.engine.Status(),
-		"sites":  c.siteViews(),
+	s.NoUsers = !found
+	if n, err := c.svc.sessions.Count(c.r.Context()); err == nil {
+		s.Sessions = &n
 	}
-	if err == nil {
-		body["users"] = map[string]bool{"any": any}
-		if n, err := c.svc.sessions.Count(c.r.Context()); err == nil {
-			body["sessions"] = n
-		}
-	}
-	return c.write(http.StatusOK, body)
+	return c.write(http.StatusOK, s)
 }
 
 func (a *App) storeKind() string {

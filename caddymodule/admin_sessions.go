@@ -45,11 +45,14 @@ func (c *adminCall) listSessions() error {
 	if err != nil {
 		return err
 	}
-	found, next, err := c.svc.sessions.List(c.r.Context(), name, after, limit)
+	found, err := c.svc.sessions.List(c.r.Context(), name, after, limit)
 	if err != nil {
 		return err
 	}
-	page := sessionsPage{Sessions: make([]sessionView, 0, len(found)), Next: next}
+	page := sessionsPage{Sessions: make([]sessionView, 0, len(found))}
+	if len(found) == limit {
+		page.Next = found[limit-1].ID
+	}
 	for _, s := range found {
 		page.Sessions = append(page.Sessions, viewSession(s))
 	}

@@ -180,11 +180,7 @@ func (c *adminCall) setUser() error {
 }
 
 func (c *adminCall) disableUser() error {
-	return c.change(audit.UserDisabled, func(u *user.User) error {
-		u.Disabled = true
-		u.EndSessions()
-		return nil
-	})
+	return c.change(audit.UserDisabled, func(u *user.User) error { u.Disabled = true; return nil })
 }
 
 func (c *adminCall) enableUser() error {
@@ -206,7 +202,7 @@ func (c *adminCall) setPassword() error {
 	if err != nil {
 		return err
 	}
-	return c.change(audit.PasswordChanged, func(u *user.User) error { u.SetPassword(hash, time.Now()); return nil })
+	return c.change(audit.PasswordChanged, func(u *user.User) error { u.PasswordHash = hash; return nil })
 }
 
 func (c *adminCall) change(action audit.Action, how func(*user.User) error) error {

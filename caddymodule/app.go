@@ -74,6 +74,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.Validate(); err != nil {
 		return err
 	}
+	a.App = a.WithDefaults()
+	for _, warning := range a.Warnings() {
+		a.logger.Warn(warning)
+	}
 	if a.metrics, err = newMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}

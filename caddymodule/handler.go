@@ -39,10 +39,11 @@ type Handler struct {
 	live *site
 }
 
-// site is a handler in working order.
+// site is a handler in working order: a gate, or the way past one.
 type site struct {
-	gate   *gateway.Gate
-	portal *portal.Portal
+	gate    *gateway.Gate
+	outside *gateway.Outside
+	portal  *portal.Portal
 }
 
 // CaddyModule returns the module's registration.
@@ -57,7 +58,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.app = loaded.(*App)
-	if err := h.Site.Validate(); err != nil {
+	repl := caddy.NewReplacer()
+	err = h.Resolve(func(s string) (string, error) { return repl.ReplaceOrErr(s, true, true) })
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(h.Validate(), h.app.CheckSite(&h.Site)); err != nil {
 		return err
 	}
 	if h.zone, err = time.LoadLocation(h.Timezone); err != nil {
@@ -167,6 +173,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	if h.PortalOnly {
+		if admitted(r) == nil {
+			w = live.outside.Clean(w, r)
+		}
 		return next.ServeHTTP(w, r)
 	}
 	pass, ok := live.gate.Admit(w, r, caller)
@@ -174,6 +183,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	defer pass.Close()
+	caddyhttp.SetVar(r.Context(), admittedVar, pass)
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	repl.Map(placeholders(pass.Identity, pass.ID))
 	return next.ServeHTTP(pass.Writer, pass.Request)
@@ -219,28 +229,39 @@ func (h *Handler) site() (*site, error) {
 		return nil, err
 	}
 	s := &site{portal: svc.portal}
-	if !h.PortalOnly {
-		if s.gate, err = h.newGate(svc); err != nil {
-			return nil, err
-		}
+	if h.PortalOnly {
+		s.outside = gateway.NewOutside(h.app.headerNames()...)
+	} else if s.gate, err = h.newGate(svc); err != nil {
+		return nil, err
 	}
 	h.live = s
 	return s, nil
 }
 
-func (h *Handler) newGate(svc *services) (*gateway.Gate, error) {
-	if svc == nil {
-		return nil, errors.New("no services")
+// headerNames are the header names that any site's own headers block sets.
+func (a *App) headerNames() []string {
+	var names []string
+	for _, s := range a.sites {
+		for _, rule := range s.headers {
+			names = append(names, rule.Name)
+		}
 	}
+	return names
+}
+
+func (h *Handler) newGate(svc *services) (*gateway.Gate, error) {
 	return gateway.New(gateway.Options{
-		Site:              decision.Site{Host: h.Name, Policy: h.pkg},
-		Authenticators:    []gateway.Authenticator{gateway.SessionAuthenticator(svc.sessions, svc.cookies)},
+		Site: decision.Site{Host: h.label(), Policy: h.pkg},
+		Authenticators: []gateway.Authenticator{
+			earlierGate{}, gateway.SessionAuthenticator(svc.sessions, svc.cookies),
+		},
 		Decider:           h.entry,
 		Pages:             svc.portal,
-		Recorder:          &recorder{app: h.app, log: h.app.logger.Named("decision")},
+		Recorder:          &recorder{app: h.app, log: h.app.logger.Named("decision"), pkg: h.pkg},
 		Cookies:           svc.cookies,
 		LoginPath:         portalBase + "/login",
 		Headers:           h.headers,
+		NoHeaders:         h.Headers != nil && len(h.Headers) == 0,
 		PolicyHeaders:     h.entry.StaticHeaders,
 		PassAuthorization: h.Authorization == "pass",
 		Location:          h.zone,
@@ -250,8 +271,17 @@ func (h *Handler) newGate(svc *services) (*gateway.Gate, error) {
 	})
 }
 
+// label is the site's name for logs and policies.
+func (h *Handler) label() string {
+	if h.Name == "" {
+		return h.pkg
+	}
+	return h.Name
+}
+
 // Interface guards
 var (
+	_ gateway.Authenticator       = earlierGate{}
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ gateway.Decider             = (*policy.Entry)(nil)

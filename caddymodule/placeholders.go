@@ -99,7 +99,7 @@ func claimText(v any) string {
 func headerRules(from []config.Header) []gateway.HeaderRule {
 	rules := make([]gateway.HeaderRule, 0, len(from))
 	for _, h := range from {
-		rules = append(rules, gateway.HeaderRule{Name: h.Name, Value: headerValue(h.Value)})
+		rules = append(rules, gateway.HeaderRule{Name: h.Name, Value: headerValue(string(h.Value))})
 	}
 	return rules
 }

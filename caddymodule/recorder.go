@@ -14,6 +14,7 @@ import (
 type recorder struct {
 	app *App
 	log *zap.Logger
+	pkg string
 }
 
 // Decided records what became of a request. Nothing in it is a secret: the
@@ -30,9 +31,9 @@ func (rec *recorder) Decided(_ context.Context, r gateway.Record) {
 	}
 	fields := make([]zap.Field, 0, 14)
 	fields = append(fields,
-		zap.String("id", r.ID), zap.String("site", r.Site.Host), zap.String("method", r.Method),
+		zap.String("id", r.ID), zap.String("site", r.Site), zap.String("method", r.Method),
 		zap.String("path", r.Path), zap.Stringer("client_ip", r.ClientIP),
-		zap.String("verdict", string(r.Verdict)), zap.String("policy", r.Site.Policy),
+		zap.String("verdict", string(r.Verdict)), zap.String("policy", rec.pkg),
 		zap.String("revision", r.Revision), zap.Duration("duration", r.Duration),
 	)
 	if r.Identity.Authenticated() {

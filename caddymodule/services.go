@@ -68,7 +68,6 @@ func newServices(a *App) (*services, error) {
 func (s *services) close() {
 	s.sessions.Close()
 	s.users.Close()
-	s.hasher.Close()
 }
 
 // observedStore counts the faults of a store and puts its calls into traces.

@@ -144,7 +144,7 @@ func quality(params string) float64 {
 		k, v, _ := strings.Cut(strings.TrimSpace(p), "=")
 		if strings.EqualFold(k, "q") {
 			q, err := strconv.ParseFloat(v, 64)
-			if err != nil || q < 0 || q > 1 {
+			if err != nil || !(q >= 0 && q <= 1) { // the negation also catches NaN
 				return 0
 			}
 			return q

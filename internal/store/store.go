@@ -9,16 +9,17 @@
 // goes in and what comes out is copied: neither side may see the other's later
 // changes to a slice.
 //
-// A ttl of 0 keeps a value for ever; a negative ttl is an error. An expired
-// value is gone from the moment it expires, whether or not it was swept yet.
+// A ttl of 0 keeps a value for ever; a negative ttl is an ErrTTL; one that is no
+// whole number of milliseconds is rounded up. An expired value is gone from the
+// moment it expires, whether or not it was swept yet.
 //
 // Errors: not found is a result, never an error. ErrUnavailable wraps every
 // fault of the store itself: it is down, slow beyond the deadline, damaged or
 // closed; a write that returns it may or may not have happened. A context that
 // ends yields its own error (errors.Is context.Canceled or DeadlineExceeded)
-// joined with ErrUnavailable. ErrKey and ErrValue are the caller's mistakes and
-// are returned before anything is touched. What was acknowledged with a nil
-// error survives a kill of the process at once.
+// joined with ErrUnavailable. ErrKey, ErrValue and ErrTTL are the caller's
+// mistakes and are returned before anything is touched. What was acknowledged
+// with a nil error survives a kill of the process at once.
 package store
 
 import (
@@ -29,7 +30,7 @@ import (
 	"time"
 )
 
-// Limits of what a store takes.
+// Limits of what a store takes, in bytes.
 const (
 	MaxKey   = 1024
 	MaxValue = 1 << 20
@@ -40,6 +41,7 @@ var (
 	ErrUnavailable = errors.New("the store is not available")
 	ErrKey         = errors.New("bad store key")
 	ErrValue       = errors.New("store value too large")
+	ErrTTL         = errors.New("bad store ttl")
 )
 
 // Entry is one stored pair.
@@ -50,7 +52,8 @@ type Entry struct {
 }
 
 // Limit is a rate in the form of the generic cell rate algorithm: Burst at
-// once, then one more each Every.
+// once, then one more each Every. One with Burst < 1 or Every < 1 µs allows
+// nothing: every Charge under it gets the zero Allowance.
 type Limit struct {
 	Burst int
 	Every time.Duration
@@ -88,9 +91,11 @@ type Store interface {
 	// ones that were not swept yet may still be counted.
 	Count(ctx context.Context, kind string) (int, error)
 	// Charge takes cost from the allowance that key has under limit, atomically
-	// over all instances. Refused, it takes nothing. A cost of 0 only looks; a
-	// negative one gives back, never beyond the full burst. Charges live in a
-	// space of their own, which Get, Scan and Count do not see.
+	// over all instances. Refused, it takes nothing. A cost of 0 only looks:
+	// Allowed and Retry are then what a cost of 1 would meet. A negative one gives
+	// back, never beyond the full burst, and is always allowed. A cost above
+	// Burst is always refused. Charges live in a space of their own, which Get,
+	// Scan and Count do not see.
 	Charge(ctx context.Context, key string, limit Limit, cost int) (Allowance, error)
 
 	// Watch has fn called with the key after each change made through Put,
@@ -101,8 +106,8 @@ type Store interface {
 	// ends it and may be called more than once.
 	Watch(fn func(key string)) (stop func())
 	// Trust says how long what is read now may be remembered by somebody who
-	// watches: 0 means not at all (the notices of other instances do not arrive
-	// now). It is cheap to ask.
+	// watches, counted from before the read was begun: 0 means not at all (the
+	// notices of other instances do not arrive now). It is cheap to ask.
 	Trust() time.Duration
 
 	// Close ends background work and frees what is held. Calls after it fail
@@ -127,6 +132,14 @@ func CheckKey(key string) error {
 func CheckValue(value []byte) error {
 	if len(value) > MaxValue {
 		return fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrValue, len(value), MaxValue)
+	}
+	return nil
+}
+
+// CheckTTL returns an ErrTTL for a negative ttl, or nil.
+func CheckTTL(ttl time.Duration) error {
+	if ttl < 0 {
+		return fmt.Errorf("%w: %v is negative (0 keeps the value for ever)", ErrTTL, ttl)
 	}
 	return nil
 }

@@ -1,0 +1,146 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-proxy/gatehouse/config"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("gatehouse", parseGlobal)
+	httpcaddyfile.RegisterDirective("gatehouse", parseDirective)
+	httpcaddyfile.RegisterDirective("gatehouse_portal", parsePortalDirective)
+	// After all that rewrites the request, so that nothing does after the check;
+	// before all that answers or looks at credentials.
+	httpcaddyfile.RegisterDirectiveOrder("gatehouse", httpcaddyfile.Before, "basic_auth")
+}
+
+// parseGlobal reads the global option:
+//
+//	gatehouse {
+//	    store     bolt [<file>] | redis <url>
+//	    policies  [<dir...>] { budget <duration> }
+//	    passwords off | { min_length <n>; registration closed; argon2id { memory <size>; iterations <n>; parallelism <n> } }
+//	    sessions  { idle_timeout <duration>; lifetime <duration>; remember_me <duration>|off; cookie_domain <domain>|off }
+//	}
+func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
+	d.Next() // the option's own name
+	if existing != nil {
+		return nil, d.Err("gatehouse is given twice among the global options: keep one block")
+	}
+	if d.NextArg() {
+		return nil, d.Err("the global option gatehouse takes only a block: write gatehouse { ... }")
+	}
+	var app config.App
+	b := newBlock(d)
+	b.elsewhere = map[string][]option{"a site, in its gatehouse directive": siteOptions(b, nil)}
+	if err := b.read(appOptions(b, &app)); err != nil {
+		return nil, err
+	}
+	if err := app.Validate(); err != nil {
+		return nil, b.explain(err)
+	}
+	return httpcaddyfile.App{Name: "gatehouse", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// parseDirective reads the directive of a site:
+//
+//	gatehouse [<matcher>] {
+//	    allow|deny    <conditions...>
+//	    policy        <rego package>
+//	    methods       session
+//	    headers       { <name> <value> ... }
+//	    timezone      <IANA name>
+//	    authorization pass
+//	}
+//
+// With a matcher it makes two routes: beside the gate, one for all other
+// requests, that serves the portal and takes our headers off. Without that the
+// login page would be missing, and anybody could send the app an identity
+// around the gate.
+func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next() // the directive's own name
+	matcher, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, h.WrapErr(err)
+	}
+	h.Next() // again: looking for the matcher began anew
+	site := config.Site{Name: siteAddress(h)}
+	if err := readSite(h, &site); err != nil {
+		return nil, err
+	}
+	gate := route(matcher, &site)
+	if matcher == nil {
+		return gate, nil
+	}
+	outside := caddy.ModuleMap{"not": h.JSON(caddyhttp.MatchNot{MatcherSetsRaw: []caddy.ModuleMap{matcher}})}
+	return append(route(outside, &config.Site{Name: site.Name, PortalOnly: true}), gate...), nil
+}
+
+func readSite(h httpcaddyfile.Helper, site *config.Site) error {
+	if h.NextArg() {
+		return h.Errf("%q is neither a matcher nor a block: write gatehouse [<matcher>] { ... } with the options inside the braces", h.Val())
+	}
+	b := newBlock(h.Dispenser)
+	b.elsewhere = map[string][]option{"the global options, in their gatehouse block": appOptions(b, nil)}
+	if err := b.read(siteOptions(b, site)); err != nil {
+		return err
+	}
+	if err := site.Validate(); err != nil {
+		return b.explain(err)
+	}
+	var app config.App
+	if global, ok := h.Option("gatehouse").(httpcaddyfile.App); ok {
+		if err := json.Unmarshal(global.Value, &app); err != nil {
+			return err
+		}
+	}
+	return b.explain(app.CheckSite(site))
+}
+
+func route(matcher caddy.ModuleMap, site *config.Site) []httpcaddyfile.ConfigValue {
+	r := caddyhttp.Route{HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(site, "handler", "gatehouse", nil)}}
+	if matcher != nil {
+		r.MatcherSetsRaw = []caddy.ModuleMap{matcher}
+	}
+	return []httpcaddyfile.ConfigValue{{Class: "route", Value: r}}
+}
+
+// parsePortalDirective refuses a directive of a later version by name, so that
+// nobody takes it for a slip of the pen.
+func parsePortalDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next()
+	return nil, h.Err(config.Unavailable("gatehouse_portal", "remove it; each site serves its own portal under /_gatehouse/"))
+}
+
+// siteAddress is the first address of the server block that a directive stands
+// in, without its scheme: "app.example.com", "localhost:8443", ":8080". Caddy
+// keeps the block to itself, so this looks for it by reflection; if that fails
+// one day, the gate goes without a name.
+func siteAddress(h httpcaddyfile.Helper) string {
+	keys := reflect.ValueOf(h).FieldByName("parentBlock")
+	if keys.Kind() == reflect.Struct {
+		keys = keys.FieldByName("Keys")
+	}
+	if h.IsNamedRoute() || keys.Kind() != reflect.Slice || keys.Len() == 0 || keys.Index(0).Kind() != reflect.Struct {
+		return ""
+	}
+	text := keys.Index(0).FieldByName("Text")
+	if text.Kind() != reflect.String {
+		return ""
+	}
+	address := strings.ToLower(strings.TrimSuffix(text.String(), ","))
+	if _, after, found := strings.Cut(address, "://"); found {
+		address = after
+	}
+	host, _, _ := strings.Cut(address, "/")
+	return host
+}

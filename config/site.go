@@ -1,0 +1,218 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
+)
+
+// Site is the configuration of one gate: what one route asks of its callers.
+type Site struct {
+	// Name labels the gate in logs, and its compiled rules as the Rego package
+	// gatehouse.sites.<name>. Default: the Caddyfile puts the site's address here;
+	// without it, one is made up.
+	Name string `json:"name,omitempty"`
+
+	// PortalOnly makes this no gate at all but the company that a gate with a
+	// matcher needs: it serves the portal under /_gatehouse/, takes our headers off
+	// every other request, so that nobody can send them to the app around the
+	// gate, and passes it on undecided. Default: false.
+	PortalOnly bool `json:"portal_only,omitempty"`
+
+	// Allow are the rules by which a request may pass: any one of them is enough.
+	// Default, without Policy and Deny: the package gatehouse.authz if a policy
+	// folder has it, else everyone who is signed in. With Deny alone: everyone who
+	// is signed in.
+	Allow []Line `json:"allow,omitempty"`
+
+	// Deny are the rules that refuse a request, whatever Allow says. Default: none.
+	Deny []Line `json:"deny,omitempty"`
+
+	// Policy is the Rego package that decides, such as "gatehouse.authz". Not
+	// together with Allow and Deny. Default: see Allow.
+	Policy string `json:"policy,omitempty"`
+
+	// Methods are the ways to prove who one is that count here. Only "session" is
+	// available. Default: all that are configured.
+	Methods []string `json:"methods,omitempty"`
+
+	// Headers are the request headers that tell the app who asks; they replace the
+	// default ones as a whole. X-Request-Id is set beside them always. Default:
+	// Remote-User, Remote-Email, Remote-Name, Remote-Groups, Remote-Roles.
+	Headers []Header `json:"headers,omitempty"`
+
+	// Timezone is the IANA name of the zone in which the policy sees the time,
+	// such as "Europe/Berlin". Default: UTC.
+	Timezone string `json:"timezone,omitempty"`
+
+	// Authorization says what becomes of an Authorization header that no method
+	// claims: "pass" leaves it to the app. Default: such a request is refused with
+	// 401.
+	Authorization string `json:"authorization,omitempty"`
+}
+
+// AuthorizationPass leaves an Authorization header that no method claims to the
+// app.
+const AuthorizationPass = "pass"
+
+// Validate reports the first value that cannot be used, as an *[Error].
+func (s *Site) Validate() error {
+	if s.PortalOnly {
+		return s.validatePortalOnly()
+	}
+	if err := s.validateName(); err != nil {
+		return err
+	}
+	if err := s.validateRules(); err != nil {
+		return err
+	}
+	if err := s.validateMethods(); err != nil {
+		return err
+	}
+	if err := validateHeaders(s.Headers); err != nil {
+		return err
+	}
+	if err := validateTimezone(s.Timezone); err != nil {
+		return err
+	}
+	if s.Authorization != "" && s.Authorization != AuthorizationPass {
+		return fault("authorization", "%s, or leave it out", Unknown("value", s.Authorization, []string{AuthorizationPass}))
+	}
+	return nil
+}
+
+// CheckSite reports what a site asks for that the global configuration rules
+// out.
+func (a *App) CheckSite(s *Site) error {
+	for _, m := range s.Methods {
+		if m == string(identity.Session) && a.Passwords.Off {
+			return fault("methods", "session needs a way to sign in, and passwords are off: turn passwords on, or leave methods out")
+		}
+	}
+	return nil
+}
+
+func (s *Site) validatePortalOnly() error {
+	if len(s.Allow)+len(s.Deny)+len(s.Methods)+len(s.Headers) > 0 || s.Policy+s.Timezone+s.Authorization != "" {
+		return fault("portal_only", "it decides nothing, so the options of a gate have no meaning beside it: keep only name")
+	}
+	return s.validateName()
+}
+
+func (s *Site) validateName() error {
+	if len(s.Name) > 300 || strings.ContainsFunc(s.Name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return fault("name", "%.60q is no label: write up to 300 characters without spaces, such as app.example.com", s.Name)
+	}
+	return nil
+}
+
+func (s *Site) validateRules() error {
+	if s.Policy != "" {
+		if len(s.Allow)+len(s.Deny) > 0 {
+			return fault("policy", "allow or deny is given too: the rules of a site are either lines or a policy, keep one of them")
+		}
+		return validatePackage(s.Policy)
+	}
+	for _, lines := range []struct {
+		field string
+		lines []Line
+	}{{"allow", s.Allow}, {"deny", s.Deny}} {
+		for i, line := range lines.lines {
+			if err := line.Validate(); err != nil {
+				return under(index(lines.field, i), err)
+			}
+		}
+	}
+	return nil
+}
+
+// methods are those of the contract; those that are built are true.
+var methods = []struct {
+	name  identity.Method
+	built bool
+}{
+	{identity.Session, true},
+	{identity.Key, false},
+	{identity.JWT, false},
+	{identity.Basic, false},
+	{identity.Certificate, false},
+}
+
+func (s *Site) validateMethods() error {
+	seen := map[string]bool{}
+	for _, m := range s.Methods {
+		if seen[m] {
+			return fault("methods", "%s is given twice: write each method once", m)
+		}
+		seen[m] = true
+		if err := validateMethod(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validateMethod(name string) error {
+	var built []string
+	for _, m := range methods {
+		if m.built {
+			built = append(built, string(m.name))
+		}
+	}
+	for _, m := range methods {
+		if name != string(m.name) {
+			continue
+		}
+		if !m.built {
+			return fault("methods", "%s", Unavailable(name, "write session"))
+		}
+		return nil
+	}
+	return fault("methods", "%s", Unknown("method", name, built))
+}
+
+// validateTimezone takes IANA names only: "Local" would mean another zone on
+// another machine.
+func validateTimezone(name string) error {
+	if name == "" {
+		return nil
+	}
+	if _, err := time.LoadLocation(name); err != nil || strings.EqualFold(name, "local") {
+		return fault("timezone", "%.60q is no zone of the IANA database: write a name such as Europe/Berlin or UTC", name)
+	}
+	return nil
+}
+
+// regoKeywords cannot be a part of a package's dotted name.
+var regoKeywords = map[string]bool{
+	"as": true, "contains": true, "default": true, "else": true, "every": true, "false": true, "if": true, "import": true,
+	"in": true, "not": true, "null": true, "package": true, "some": true, "true": true, "with": true,
+}
+
+func validatePackage(name string) error {
+	const field = "policy"
+	if rest, found := strings.CutPrefix(name, "data."); found {
+		return fault(field, "%q is the path of data: write the package's name, %s", name, rest)
+	}
+	if strings.HasSuffix(name, ".rego") || strings.Contains(name, "/") {
+		return fault(field, "%q is a file: write the name after \"package\" in it, such as gatehouse.authz", name)
+	}
+	for part := range strings.SplitSeq(name, ".") {
+		if !identifier(part) || regoKeywords[part] {
+			return fault(field, "%.80q is no package name: write words of letters, digits and _ with dots between them, such as gatehouse.authz", name)
+		}
+	}
+	return nil
+}
+
+func identifier(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,231 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
+	"github.com/gatehouse-proxy/gatehouse/internal/decision"
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
+)
+
+// Options is all that a Gate needs. Authenticators, Decider, Alive and Site.Host
+// must be given.
+type Options struct {
+	// Site is what the policy is told about the place; its Host is also the
+	// realm of challenges.
+	Site decision.Site
+	// Authenticators are asked in this order: those that read Authorization
+	// first, then key headers, the session cookie, client certificates.
+	Authenticators []Authenticator
+	// Decider answers for each reading of the path.
+	Decider Decider
+	// Alive tells whether the login behind an identity still stands. It is asked
+	// about open WebSockets and event streams and must not count as activity.
+	Alive func(ctx context.Context, id *identity.Identity) (bool, error)
+
+	// Pages shows our answers to people. nil: problem documents for everybody.
+	Pages Pages
+	// Recorder hears of each request exactly once. nil: nobody does.
+	Recorder Recorder
+	// Cookies names our cookies. The zero Jar makes host-only cookies.
+	Cookies cookie.Jar
+	// LoginPath is where people sign in, on this site. "": /_gatehouse/login.
+	LoginPath string
+	// Headers replaces the default table of identity headers when not empty.
+	Headers []HeaderRule
+	// NoHeaders tells the app nothing about who asks; Headers is not used then.
+	NoHeaders bool
+	// PolicyHeaders returns the names of all headers that the policy in force can
+	// set; they are stripped from what clients send. The slice is never changed
+	// after it was returned: the same slice means the same names. nil: none.
+	PolicyHeaders func() []string
+	// PassAuthorization leaves an Authorization header that no authenticator
+	// claims for the app. Off, such a request is refused with 401.
+	PassAuthorization bool
+	// Location is the site's time zone for the policy. nil: UTC.
+	Location *time.Location
+
+	// LiveEvery is how often Alive is asked about one open connection. 0: 500 ms.
+	LiveEvery time.Duration
+	// LiveGrace is how long an open connection outlives a fault of Alive before
+	// it is cut. 0: 30 s.
+	LiveGrace time.Duration
+
+	// Span starts a span for tracing and returns what ends it. nil: no tracing.
+	Span func(ctx context.Context, name string) (context.Context, func())
+	// Clock and Rand are the sources of time and of request ids. nil: the real
+	// ones. Clock and Logger serve all requests at once.
+	Clock  func() time.Time
+	Rand   io.Reader
+	Logger *slog.Logger
+}
+
+// Caller is what the web server knows about the other end. It comes from the
+// connection and the server's own list of trusted proxies, never from a header
+// that a stranger can send.
+type Caller struct {
+	ClientIP netip.Addr
+	Scheme   string // "http" or "https"
+	Port     int
+}
+
+// Gate guards one site. It is safe for any number of requests at once.
+type Gate struct {
+	o             Options
+	ids           idSource
+	own           []string // names of headers we set, whatever the policy says
+	stripped      atomic.Pointer[stripSet]
+	identityNames nameSet // own, which a policy may not set
+	headers       headerTable
+}
+
+// New returns a Gate, or an error that says which option is missing or wrong.
+func New(o Options) (*Gate, error) {
+	switch {
+	case o.Site.Host == "":
+		return nil, errors.New("gateway: the site has no host")
+	case len(o.Authenticators) == 0:
+		return nil, errors.New("gateway: no authenticator is given, so nobody could ever sign in")
+	case o.Decider == nil:
+		return nil, errors.New("gateway: no decider is given")
+	case o.Alive == nil:
+		return nil, errors.New("gateway: Alive is not given, so open connections would outlive their session")
+	}
+	for _, rule := range o.Headers {
+		if !validName(rule.Name) || never.has(rule.Name) {
+			return nil, fmt.Errorf("gateway: %q cannot be an identity header", rule.Name)
+		}
+		if rule.Value == nil {
+			return nil, fmt.Errorf("gateway: the header %s has no value", rule.Name)
+		}
+	}
+	if o.LoginPath == "" {
+		o.LoginPath = "/_gatehouse/login"
+	}
+	if o.Location == nil {
+		o.Location = time.UTC
+	}
+	if o.LiveEvery <= 0 {
+		o.LiveEvery = 500 * time.Millisecond
+	}
+	if o.LiveGrace <= 0 {
+		o.LiveGrace = 30 * time.Second
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	g := &Gate{o: o, headers: newHeaderTable(o.Headers)}
+	g.headers.none = o.NoHeaders
+	g.ids.rand = o.Rand
+	g.own = append(g.own, defaultNames...)
+	g.own = append(g.own, pathOverrides...)
+	for _, rule := range o.Headers {
+		g.own = append(g.own, rule.Name)
+	}
+	g.identityNames = newNameSet(g.own)
+	return g, nil
+}
+
+// Admit takes one request through the gate. When ok is true the app is to be
+// called with p.Writer and p.Request, and p.Close afterwards. When it is false,
+// the request was answered already. The headers of r are changed in place.
+func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, c Caller) (p *Pass, ok bool) {
+	e := exchange{gate: g, w: w, r: r, caller: c, start: g.o.Clock()}
+	if !e.identify() {
+		return nil, false
+	}
+	e.set = g.stripSet()
+	strip(r, e.set)
+	s := scratchPool.Get().(*scratch)
+	defer s.free()
+	if !e.read(s) || !e.authenticate() || !e.decide(s) || !e.settle() {
+		return nil, false
+	}
+	return e.pass()
+}
+
+// Pass is a request on its way to the app.
+type Pass struct {
+	Writer   http.ResponseWriter
+	Request  *http.Request
+	Identity *identity.Identity // nil: nobody
+	ID       string             // request id and decision id, a ULID
+
+	response response
+	live     *live
+}
+
+// Close ends the pass: it must be called once the app has answered, before the
+// server finishes the response. It stops the watch over an open connection and
+// cleans what the app put into the header map last (trailers).
+func (p *Pass) Close() {
+	if p.live != nil {
+		p.live.stop()
+	}
+	p.response.finish()
+}
+
+// exchange is one request while it is inside the gate.
+type exchange struct {
+	gate   *Gate
+	w      http.ResponseWriter
+	r      *http.Request
+	caller Caller
+	start  time.Time
+	id     string
+	set    *stripSet
+
+	identity  *identity.Identity
+	consumed  string // header whose credential was used
+	stale     bool   // the session cookie stands for nobody now
+	challenge string // what the authenticators would accept
+
+	answer   decision.Answer
+	recorded bool
+}
+
+// identify gives the request its id.
+func (e *exchange) identify() bool {
+	id, err := e.gate.ids.next(e.start)
+	if err != nil {
+		return e.fault("no randomness for a request id", err)
+	}
+	e.id = id
+	return true
+}
+
+// record tells the Recorder, once.
+func (e *exchange) record(v Verdict) {
+	if e.recorded || e.gate.o.Recorder == nil {
+		return
+	}
+	e.recorded = true
+	e.gate.o.Recorder.Decided(e.r.Context(), Record{
+		ID: e.id, Site: e.gate.o.Site.Host, Method: e.r.Method, Path: e.r.URL.Path, ClientIP: e.caller.ClientIP,
+		Identity: e.identity, Verdict: v, Reasons: e.answer.Reasons, Revision: e.answer.Revision,
+		Duration: e.gate.o.Clock().Sub(e.start), Cached: e.answer.Cached, Log: e.answer.Log,
+	})
+}
+
+// span starts a span when the site is traced.
+func (e *exchange) span(name string) (context.Context, func()) {
+	if e.gate.o.Span == nil {
+		return e.r.Context(), func() {}
+	}
+	return e.gate.o.Span(e.r.Context(), name)
+}

@@ -1,0 +1,97 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
+)
+
+// errEnded is the cause with which the context of a live request is cancelled.
+var errEnded = errors.New("the login behind this connection has ended")
+
+// aliveTimeout bounds one question about a login.
+const aliveTimeout = 5 * time.Second
+
+// longLived reports whether the answer to r may go on for long after it was
+// decided: an upgrade (WebSocket), also as extended CONNECT (RFC 8441), or an
+// event stream.
+func longLived(r *http.Request) bool {
+	if len(r.Header["Upgrade"]) > 0 || r.Method == http.MethodConnect {
+		return true
+	}
+	accept := r.Header["Accept"]
+	return len(accept) > 0 && strings.Contains(accept[0], "text/event-stream")
+}
+
+// live watches over one open connection.
+type live struct {
+	gate     *Gate
+	identity *identity.Identity
+	id       string
+	response *response
+	cancel   context.CancelCauseFunc
+	done     chan struct{}
+	once     sync.Once
+}
+
+// watch gives the pass a context that ends with the login behind it. Caddy's
+// reverse_proxy then closes the upgraded connection to the app and with it the
+// client's; handlers that hijacked without looking at the context lose their
+// connection all the same.
+func (g *Gate) watch(p *Pass) *live {
+	ctx, cancel := context.WithCancelCause(p.Request.Context())
+	p.Request = p.Request.WithContext(ctx)
+	l := &live{gate: g, identity: p.Identity, id: p.ID, response: &p.response, cancel: cancel, done: make(chan struct{})}
+	go l.run(ctx)
+	return l
+}
+
+// run asks until the login has ended, cannot be asked about for longer than the
+// grace, or the request is over.
+func (l *live) run(ctx context.Context) {
+	tick := time.NewTicker(l.gate.o.LiveEvery)
+	defer tick.Stop()
+	known := time.Now() // monotonic: the wall clock may jump
+	for {
+		select {
+		case <-l.done:
+			return
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		alive, err := l.ask(ctx)
+		switch {
+		case err == nil && alive:
+			known = time.Now()
+			continue
+		case err != nil && time.Since(known) < l.gate.o.LiveGrace:
+			continue // a short fault of the store costs nobody the connection
+		case err != nil && ctx.Err() == nil:
+			l.gate.o.Logger.WarnContext(ctx, "an open connection was cut: its login could not be checked",
+				"request_id", l.id, "error", err)
+		}
+		l.cancel(errEnded)
+		l.response.cut()
+		return
+	}
+}
+
+func (l *live) ask(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, aliveTimeout)
+	defer cancel()
+	return l.gate.o.Alive(ctx, l.identity)
+}
+
+// stop ends the watch.
+func (l *live) stop() {
+	l.once.Do(func() {
+		close(l.done)
+		l.cancel(context.Canceled)
+	})
+}

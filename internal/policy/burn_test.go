@@ -1,0 +1,196 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// burners are policies that never end within a budget, each in its own way.
+var burners = map[string]string{
+	"nested loops": `package bad
+allow if {
+	n := numbers.range(1, 100000)
+	some a in n
+	some b in n
+	a * b == -1
+}`,
+	"nested comprehensions": `package bad
+allow if count([1 | some a in numbers.range(1, 3000); some b in [x | some x in numbers.range(1, 3000)]; a == b]) == 0`,
+	"a huge range":     `package bad` + "\nallow if count(numbers.range(1, 1000000000)) == 0",
+	"a huge network":   `package bad` + "\nallow if count(net.cidr_expand(\"::/32\")) == 0",
+	"a walk of a walk": `package bad` + "\nallow if { walk(data.big, [_, a]); walk(data.big, [_, b]); a == b; false }",
+	"a slow pattern": `package bad
+allow if {
+	s := concat("", [x | some _ in numbers.range(1, 3000); x := "aaaaaaaaaa"])
+	some i in numbers.range(1, 100000)
+	regex.match(sprintf("(a*)*(a*)*b{%d}$", [i % 9]), s)
+}`,
+}
+
+const good = "package good\nallow if input.identity.username == \"alice\"\ndeny contains input.request.path if input.request.path == \"/no\"\n"
+
+func bigData() string {
+	s := "["
+	for i := range 2000 {
+		s += fmt.Sprintf(`{"id":%d,"tags":["a","b"]},`, i)
+	}
+	return `{"big":` + s + `{}]}`
+}
+
+func TestBurningPolicyIsCutWithinTwiceTheBudget(t *testing.T) {
+	for name, text := range burners {
+		t.Run(name, func(t *testing.T) {
+			e := load(t, Options{Remember: -1}, files{"bad.rego": text, "good.rego": good, "data.json": bigData()})
+			bad := entry(t, e, "bad")
+			var took []time.Duration
+			for range 5 {
+				start := time.Now()
+				a, err := bad.Decide(context.Background(), question("/"))
+				took = append(took, time.Since(start))
+				if !errors.Is(err, ErrBudget) || a.Pass() {
+					t.Fatalf("answer %+v, error %v; want ErrBudget", a, err)
+				}
+			}
+			slices.Sort(took)
+			t.Log(took)
+			if median := took[2]; median > 2*DefaultBudget {
+				t.Errorf("cut after %v, which is more than twice the budget of %v (all: %v)", median, DefaultBudget, took)
+			}
+		})
+	}
+}
+
+func TestBurningPolicyLeavesOthersTheirSpeed(t *testing.T) {
+	e := load(t, Options{Remember: -1}, files{"bad.rego": burners["nested loops"], "good.rego": good})
+	bad, fine := entry(t, e, "bad"), entry(t, e, "good")
+	median := func() time.Duration { // a busy machine may cost a few their budget
+		var took []time.Duration
+		for range 200 {
+			start := time.Now()
+			if a, err := fine.Decide(context.Background(), question("/")); err == nil && !a.Pass() {
+				t.Error("a quick decision is wrong")
+			}
+			took = append(took, time.Since(start))
+			time.Sleep(time.Millisecond)
+		}
+		slices.Sort(took)
+		return took[len(took)/2]
+	}
+	alone := median()
+	ctx, cancel := context.WithCancel(context.Background())
+	var burning sync.WaitGroup
+	for range 40 {
+		burning.Go(func() {
+			for ctx.Err() == nil {
+				if a, err := bad.Decide(context.Background(), question("/")); err == nil || a.Pass() {
+					t.Error("a burning policy answered")
+				}
+			}
+		})
+	}
+	time.Sleep(50 * time.Millisecond)
+	beside := median()
+	cancel()
+	burning.Wait()
+	t.Logf("a quick decision takes %v alone, %v beside 40 burning ones", alone, beside)
+	if beside > DefaultBudget/5 {
+		t.Errorf("a quick decision takes %v beside burning ones, and %v alone", beside, alone)
+	}
+}
+
+// A stranger's question that burns must not keep the entry from answering others.
+func TestBurningQuestionLeavesOtherQuestionsOfTheSameEntry(t *testing.T) {
+	e := load(t, Options{Remember: -1}, files{"app.rego": `package app
+allow if input.request.path == "/quick"
+allow if {
+	input.request.path == "/burn"
+	n := numbers.range(1, 100)
+	some a in n
+	some b in n
+	some c in n
+	some d in n
+	a * b * c * d == -1
+}`})
+	n := entry(t, e, "app")
+	ctx, cancel := context.WithCancel(context.Background())
+	var burning sync.WaitGroup
+	for range 20 {
+		burning.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = n.Decide(context.Background(), question("/burn"))
+			}
+		})
+	}
+	time.Sleep(100 * time.Millisecond)
+	failed := 0
+	for range 100 {
+		if a, err := n.Decide(context.Background(), question("/quick")); err != nil || !a.Pass() {
+			failed++
+		}
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	burning.Wait()
+	t.Logf("%d of 100 quick questions failed", failed)
+	if failed > 60 { // most of them fail when nothing holds the burning ones back
+		t.Errorf("%d of 100 quick questions failed beside burning ones", failed)
+	}
+}
+
+func TestEvaluationLeavesNoGoroutineBehind(t *testing.T) {
+	before := runtime.NumGoroutine()
+	e := NewEngine(Options{Remember: -1, Dirs: []string{folder(t, files{"bad.rego": burners["nested loops"], "good.rego": good})}})
+	if err := e.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	bad, fine := entry(t, e, "bad"), entry(t, e, "good")
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i%30)*time.Millisecond)
+			defer cancel()
+			_, _ = bad.Decide(ctx, question("/"))
+			_, _ = fine.Decide(ctx, question("/"))
+		})
+	}
+	all.Wait()
+	e.Close()
+	for range 100 {
+		if runtime.NumGoroutine() <= before {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if now := runtime.NumGoroutine(); now > before {
+		t.Errorf("%d goroutines before, %d after", before, now)
+	}
+	if len(bad.lanes.quick)+len(bad.lanes.wide)+len(bad.lanes.narrow)+len(bad.lanes.single)+len(e.pool.room) != 0 || bad.lanes.parked.Load() != 0 {
+		t.Errorf("a lane or worker was not given back: %+v", bad.lanes)
+	}
+	if _, err := fine.Decide(context.Background(), question("/")); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestClientThatGoesAwayEndsItsEvaluation(t *testing.T) {
+	e := load(t, Options{Remember: -1, Budget: time.Minute}, files{"bad.rego": burners["nested loops"]})
+	n := entry(t, e, "bad")
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	if a, err := n.Decide(ctx, question("/")); !errors.Is(err, context.DeadlineExceeded) || a.Pass() {
+		t.Errorf("%+v, %v", a, err)
+	}
+	for len(e.pool.room) > 0 && time.Since(start) < 5*time.Second {
+		time.Sleep(time.Millisecond)
+	}
+	if len(e.pool.room) > 0 {
+		t.Error("the evaluation goes on after its client has gone")
+	}
+}

@@ -1,0 +1,216 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultBudget is the longest evaluation when Options say nothing.
+const DefaultBudget = 25 * time.Millisecond
+
+// DefaultRemember is how many answers each entry remembers when Options say
+// nothing; they take about half a kilobyte each.
+const DefaultRemember = 16384
+
+// Options say what an Engine reads and how long it may take.
+type Options struct {
+	Dirs     []string      // policy folders; each must exist
+	Builtin  fs.FS         // packages shipped with us; nil: none
+	Budget   time.Duration // longest evaluation; 0: DefaultBudget
+	Remember int           // answers to remember for each entry; 0: DefaultRemember, negative: none
+	Logger   *slog.Logger  // nil: silent
+	// OnRevision is told of every set that is taken (its revision) and of every
+	// one that is refused (the revision that stays in force, and why). It may
+	// ask for Revision and Status, and must not change the Engine.
+	OnRevision func(revision string, err error)
+	Clock      func() time.Time // for Status; nil: time.Now
+}
+
+// Engine holds the policies in force. Its methods are safe for concurrent use.
+// Close it when it is no longer needed.
+type Engine struct {
+	dirs       []string
+	builtin    fs.FS
+	budget     time.Duration
+	remember   int
+	log        *slog.Logger
+	onRevision func(string, error)
+	clock      func() time.Time
+	pool       *pool
+	identities *identityTerms
+	current    atomic.Pointer[generation] // nil until a load succeeds
+
+	mu      sync.Mutex // guards what follows, and every change of current
+	src     *sources   // what current was made from
+	tried   string     // fingerprint of the last set that was looked at
+	rules   []siteRules
+	entries map[string]*Entry
+	watcher *watcher
+	closed  bool
+
+	status atomic.Pointer[Status]
+}
+
+// generation is all that answers at one revision. It is swapped as a whole.
+type generation struct {
+	*compiled
+	programs map[string]*program // by package
+	loaded   time.Time
+}
+
+// NewEngine makes an engine with nothing loaded.
+func NewEngine(o Options) *Engine {
+	e := &Engine{
+		dirs: slices.Clone(o.Dirs), builtin: o.Builtin, budget: o.Budget, remember: o.Remember,
+		log: o.Logger, onRevision: o.OnRevision, clock: o.Clock,
+		pool: newPool(), identities: newIdentityTerms(identitySlots), entries: map[string]*Entry{},
+	}
+	if e.budget <= 0 {
+		e.budget = DefaultBudget
+	}
+	if e.remember == 0 {
+		e.remember = DefaultRemember
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	if e.onRevision == nil {
+		e.onRevision = func(string, error) {}
+	}
+	if e.clock == nil {
+		e.clock = time.Now
+	}
+	return e
+}
+
+// AddRules adds the allow and deny lines of one site as the package pkg. After a
+// load they are in force when it returns nil, and nothing changes on an error.
+func (e *Engine) AddRules(pkg string, allow, deny []Line) error {
+	if _, err := packageRef(pkg); err != nil {
+		return err
+	}
+	text, err := CompileRules(pkg, allow, deny)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if slices.ContainsFunc(e.rules, func(r siteRules) bool { return r.pkg == pkg }) {
+		return fmt.Errorf("package %s has allow and deny lines already", pkg)
+	}
+	rules := append(e.rules[:len(e.rules):len(e.rules)], siteRules{pkg: pkg, text: text})
+	if e.src != nil {
+		if err := e.build(context.Background(), e.src, rules); err != nil {
+			return err
+		}
+	}
+	e.rules = rules
+	return nil
+}
+
+// Load reads everything, checks it, and puts it in force as a whole. On an error
+// what was in force before stays so. Every entry handed out must exist.
+func (e *Engine) Load(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return ErrClosed
+	}
+	return e.load(ctx)
+}
+
+func (e *Engine) load(ctx context.Context) error {
+	src, err := readSources(ctx, e.dirs)
+	if err == nil {
+		e.tried = src.print
+		err = e.build(ctx, src, e.rules)
+	} else if seen, lookErr := look(e.dirs); lookErr == nil && !errors.Is(err, errMoving) {
+		e.tried = seen.print // not to be read again until it changes
+	}
+	if err != nil {
+		e.report(err)
+		return err
+	}
+	e.src = src
+	if e.Status().Err != nil { // back to the words that are in force
+		e.report(nil)
+	}
+	return nil
+}
+
+// build compiles a set and swaps it in. The caller holds mu.
+func (e *Engine) build(ctx context.Context, src *sources, rules []siteRules) error {
+	set, err := compile(ctx, src, e.builtin, rules)
+	if err != nil {
+		return err
+	}
+	if old := e.current.Load(); old != nil && old.revision == set.revision {
+		return nil // the same words: keep what is remembered
+	}
+	next := &generation{compiled: set, programs: map[string]*program{}, loaded: e.clock()}
+	var errs []error
+	for _, pkg := range slices.Sorted(maps.Keys(e.entries)) {
+		p, err := set.prepare(pkg, e.remember)
+		errs = append(errs, err)
+		next.programs[pkg] = p
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	e.current.Store(next)
+	e.report(nil)
+	return nil
+}
+
+// Entry returns the entry of a package, which must define allow. Before the
+// first load that is checked by Load.
+func (e *Engine) Entry(pkg string) (*Entry, error) {
+	if _, err := packageRef(pkg); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n := e.entries[pkg]; n != nil {
+		return n, nil
+	}
+	if old := e.current.Load(); old != nil {
+		p, err := old.prepare(pkg, e.remember)
+		if err != nil {
+			return nil, err
+		}
+		next := &generation{compiled: old.compiled, programs: maps.Clone(old.programs), loaded: old.loaded}
+		next.programs[pkg] = p
+		e.current.Store(next)
+	}
+	n := &Entry{engine: e, pkg: pkg, lanes: newLanes()}
+	e.entries[pkg] = n
+	return n, nil
+}
+
+// Revision names the set in force; it is empty before the first load.
+func (e *Engine) Revision() string {
+	if set := e.current.Load(); set != nil {
+		return set.revision
+	}
+	return ""
+}
+
+// Close stops watching and the workers. Decisions after it are faults.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	w := e.watcher
+	e.watcher, e.closed = nil, true
+	e.mu.Unlock()
+	if w != nil {
+		w.stop()
+	}
+	e.pool.close()
+}

@@ -1,0 +1,264 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/decision"
+)
+
+// inputVersion is the version of the input that contract section 5 describes.
+const inputVersion = 1
+
+var errNoTime = errors.New("the question has no time")
+
+// hidden headers never reach a policy, whatever the asker left in.
+var hidden = map[string]bool{"cookie": true, "authorization": true, "proxy-authorization": true}
+
+// object collects the fields of one object of the input. What is empty is left
+// out: a policy sees it as absent, never as an empty string or list.
+type object [][2]*ast.Term
+
+func (o *object) term(key, value *ast.Term) { *o = append(*o, [2]*ast.Term{key, value}) }
+
+func (o *object) text(key *ast.Term, value string) {
+	if value != "" {
+		o.term(key, ast.StringTerm(value))
+	}
+}
+
+func (o *object) texts(key *ast.Term, values []string) {
+	if len(values) > 0 {
+		o.term(key, ast.NewTerm(stringArray(values)))
+	}
+}
+
+func (o object) done() *ast.Term {
+	if len(o) == 0 {
+		return ast.InternedEmptyObject
+	}
+	return ast.NewTerm(ast.NewObject(o...))
+}
+
+func stringArray(values []string) *ast.Array {
+	terms := make([]*ast.Term, len(values))
+	for i, v := range values {
+		terms[i] = ast.StringTerm(v)
+	}
+	return ast.NewArray(terms...)
+}
+
+// Input returns the policy input for q as plain JSON values: what a policy sees.
+func Input(q *decision.Question) (any, error) {
+	term, err := newIdentityTerms(0).input(q, everything)
+	if err != nil {
+		return nil, err
+	}
+	return ast.JSON(term.Value)
+}
+
+// inputNeeds says which fields of the input a program can read. What it cannot
+// read is not built: that would cost more than many a decision.
+type inputNeeds struct {
+	fields [fieldCount]bool
+	// headers and query are the canonical names that can be read; nil: any.
+	headers, query []string
+}
+
+var everything = func() (n inputNeeds) {
+	for f := range n.fields {
+		n.fields[f] = true
+	}
+	return n
+}()
+
+// needed follows from what the program was found to reach.
+func (r *reach) needed() inputNeeds {
+	if r.never { // it may read anything
+		return everything
+	}
+	n := inputNeeds{headers: []string{}, query: []string{}}
+	for _, p := range r.parts {
+		n.fields[p.field] = true
+	}
+	for _, p := range r.parts {
+		switch {
+		case p.field == requestHeaders && p.name == "":
+			n.headers = nil
+		case p.field == requestHeaders && n.headers != nil:
+			n.headers = append(n.headers, p.name)
+		case p.field == requestQuery && p.name == "":
+			n.query = nil
+		case p.field == requestQuery && n.query != nil:
+			n.query = append(n.query, p.name)
+		}
+	}
+	return n
+}
+
+// named reports whether one of the names of a field is needed.
+func named(names []string, name string) bool {
+	return names == nil || slices.Contains(names, name)
+}
+
+// input builds the input of contract section 5 as Rego values. The result shares
+// no slice with q, which its owner may use again.
+func (c *identityTerms) input(q *decision.Question, n inputNeeds) (*ast.Term, error) {
+	if q.Time.IsZero() { // rules about the hour would be silently undefined
+		return nil, errNoTime
+	}
+	who, err := c.get(q.Identity, q.Time, n.fields[identityAuthAge])
+	if err != nil {
+		return nil, err
+	}
+	return ast.NewTerm(ast.NewObject(
+		[2]*ast.Term{keyVersion, versionTerm},
+		[2]*ast.Term{keyRequest, request(&q.Request, &n)},
+		[2]*ast.Term{keyIdentity, who},
+		[2]*ast.Term{keyTime, clock(q.Time, &n)},
+		[2]*ast.Term{keySite, site(&q.Site, &n)},
+	)), nil
+}
+
+func request(r *decision.Request, n *inputNeeds) *ast.Term {
+	o := make(object, 0, 12)
+	text := func(f field, key *ast.Term, value string) {
+		if n.fields[f] {
+			o.text(key, value)
+		}
+	}
+	text(requestID, keyID, r.ID)
+	text(requestMethod, keyMethod, r.Method)
+	text(requestScheme, keyScheme, r.Scheme)
+	text(requestHost, keyHost, r.Host)
+	if n.fields[requestPort] && r.Port > 0 {
+		o.term(keyPort, ast.InternedTerm(r.Port))
+	}
+	text(requestPath, keyPath, r.Path)
+	if n.fields[requestSegments] {
+		o.texts(keySegments, r.Segments)
+	}
+	text(requestRawPath, keyRawPath, r.RawPath)
+	if n.fields[requestQuery] && len(r.Query) > 0 {
+		o.term(keyQuery, lists(r.Query, n.query))
+	}
+	if n.fields[requestHeaders] {
+		if h := visibleHeaders(r.Header, n.headers); len(h) > 0 {
+			o.term(keyHeaders, h.done())
+		}
+	}
+	if n.fields[requestClientIP] {
+		o.text(keyClientIP, address(r.ClientIP))
+	}
+	text(requestProtocol, keyProtocol, r.Protocol)
+	return o.done()
+}
+
+func site(s *decision.Site, n *inputNeeds) *ast.Term {
+	o := make(object, 0, 2)
+	if n.fields[siteHost] {
+		o.text(keyHost, s.Host)
+	}
+	if n.fields[sitePolicy] {
+		o.text(keyPolicy, s.Policy)
+	}
+	return o.done()
+}
+
+func clock(t time.Time, n *inputNeeds) *ast.Term {
+	o := make(object, 0, 4)
+	if n.fields[timeUnix] {
+		o.term(keyUnix, number(t.Unix()))
+	}
+	if n.fields[timeWeekday] {
+		o.term(keyWeekday, weekdays[t.Weekday()])
+	}
+	if n.fields[timeHour] {
+		o.term(keyHour, ast.InternedTerm(t.Hour()))
+	}
+	if n.fields[timeMinute] {
+		o.term(keyMinute, ast.InternedTerm(t.Minute()))
+	}
+	return o.done()
+}
+
+// address prints an address in its plain form: an IPv4 address that came in as
+// IPv6 would otherwise be in no IPv4 network, and one with a zone in none.
+func address(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.Unmap().WithZone("").String()
+}
+
+func lists(m map[string][]string, names []string) *ast.Term {
+	o := make(object, 0, len(m))
+	for name, values := range m {
+		if named(names, name) {
+			o.texts(ast.StringTerm(name), values)
+		}
+	}
+	return o.done()
+}
+
+// visibleHeaders has lower-case names. Two spellings of one name, which net/http
+// never makes, become one list in the order of their spellings.
+func visibleHeaders(h map[string][]string, names []string) object {
+	spelt := make([]string, 0, len(h))
+	for name, values := range h {
+		if len(values) > 0 && named(names, http.CanonicalHeaderKey(name)) {
+			spelt = append(spelt, name)
+		}
+	}
+	slices.Sort(spelt)
+	o := make(object, 0, len(spelt))
+	for _, name := range spelt {
+		low := strings.ToLower(name)
+		if hidden[low] {
+			continue
+		}
+		if first := o.find(low); first != nil {
+			*first = *ast.NewTerm(appended((*first).Value.(*ast.Array), h[name]))
+			continue
+		}
+		o.texts(ast.StringTerm(low), h[name])
+	}
+	return o
+}
+
+// find returns the value of a key, or nil.
+func (o object) find(key string) *ast.Term {
+	for _, item := range o {
+		if item[0].Value == ast.String(key) {
+			return item[1]
+		}
+	}
+	return nil
+}
+
+func appended(list *ast.Array, values []string) *ast.Array {
+	for _, v := range values {
+		list = list.Append(ast.StringTerm(v))
+	}
+	return list
+}
+
+func number(n int64) *ast.Term {
+	return ast.NewTerm(ast.Number(strconv.FormatInt(n, 10)))
+}
+
+func claims(m map[string]any) (*ast.Term, error) {
+	v, err := ast.InterfaceToValue(m)
+	if err != nil {
+		return nil, fmt.Errorf("the claims of the identity are not JSON: %w", err)
+	}
+	return ast.NewTerm(v), nil
+}

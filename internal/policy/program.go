@@ -1,0 +1,147 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown"
+	"github.com/open-policy-agent/opa/v1/topdown/cache"
+)
+
+// ruleNames are the rules that the gateway reads, contract section 5.
+var ruleNames = []string{"allow", "deny", "require", "headers", "log"}
+
+// program is one package at one revision, ready to decide. Only its memory and
+// caches change.
+type program struct {
+	set      *compiled
+	pkg      string
+	rules    []string // those of ruleNames that the package defines
+	query    ast.Body
+	qc       ast.QueryCompiler
+	headers  []string // canonical names that the headers rule may set
+	memory   *remembered
+	needs    inputNeeds
+	patterns cache.InterQueryValueCache // compiled regular expressions and globs
+	warned   atomic.Bool                // of an allow that is no boolean
+}
+
+// prepare makes the program of a package, which must define allow.
+func (c *compiled) prepare(pkg string, remember int) (*program, error) {
+	ref, err := packageRef(pkg)
+	if err != nil {
+		return nil, err
+	}
+	if c.rule(ref, "allow") == nil {
+		return nil, c.missing(pkg)
+	}
+	p := &program{set: c, pkg: pkg, patterns: newPatterns()}
+	var refs []ast.Ref
+	for _, name := range ruleNames {
+		full := ref.Append(ast.StringTerm(name))
+		if err := c.onlyRule(full); err != nil {
+			return nil, err
+		}
+		if c.rule(ref, name) != nil {
+			p.rules = append(p.rules, name)
+			refs = append(refs, full)
+		}
+	}
+	if p.headers, err = c.headerNames(ref); err != nil {
+		return nil, err
+	}
+	if err := p.compileQuery(refs); err != nil {
+		return nil, err
+	}
+	p.memory = rememberFor(c.compiler, refs, remember)
+	p.needs = p.memory.reach.needed()
+	return p, nil
+}
+
+func (c *compiled) missing(pkg string) error {
+	found := "no package defines allow"
+	if have := c.packages(); len(have) > 0 {
+		found = "these packages do: " + strings.Join(have, ", ")
+	}
+	return fmt.Errorf("policy package %s does not define allow; %s", pkg, found)
+}
+
+// onlyRule refuses a deny (or another of our names) that is a package or data
+// rather than a rule: it would look as if it decided, and never would.
+func (c *compiled) onlyRule(full ast.Ref) error {
+	node := c.compiler.ModuleTree
+	for _, term := range full {
+		if node = node.Children[term.Value]; node == nil {
+			break
+		}
+	}
+	if node != nil {
+		return fmt.Errorf("%s must be a rule, and is a package: rename the package", full)
+	}
+	doc := any(c.data)
+	for _, term := range full[1:] {
+		obj, _ := doc.(map[string]any)
+		doc = obj[string(term.Value.(ast.String))]
+	}
+	if doc != nil {
+		return fmt.Errorf("%s must be a rule, and is in a data file: rename the field", full)
+	}
+	return nil
+}
+
+// compileQuery asks for each rule inside a comprehension, so that one that is
+// undefined gives an empty list rather than no result at all.
+func (p *program) compileQuery(refs []ast.Ref) error {
+	var q strings.Builder
+	for i, ref := range refs {
+		if i > 0 {
+			q.WriteString("; ")
+		}
+		fmt.Fprintf(&q, "%s = [x | x = %s]", p.rules[i], ref)
+	}
+	body, err := ast.ParseBodyWithOpts(q.String(), ast.ParserOptions{RegoVersion: ast.RegoV1})
+	if err != nil {
+		return fmt.Errorf("policy package %s: %w", p.pkg, err)
+	}
+	p.qc = p.set.compiler.QueryCompiler()
+	if p.query, err = p.qc.Compile(body); err != nil {
+		return fmt.Errorf("policy package %s: %w", p.pkg, err)
+	}
+	return nil
+}
+
+// patternsKept bounds the compiled patterns that a program remembers; a policy
+// that makes patterns out of requests could otherwise fill the memory.
+const patternsKept = 4096
+
+func newPatterns() cache.InterQueryValueCache {
+	kept := patternsKept
+	return cache.NewInterQueryValueCache(nil, &cache.Config{
+		InterQueryBuiltinValueCache: cache.InterQueryBuiltinValueCacheConfig{MaxNumEntries: &kept},
+	})
+}
+
+// values are the results of the rules by name; a rule that is undefined is not
+// in it.
+type values map[string]*ast.Term
+
+// read takes the values out of a query result.
+func (p *program) read(qr topdown.QueryResult) (values, error) {
+	out := make(values, len(p.rules))
+	for _, name := range p.rules {
+		term := qr[ast.Var(name)]
+		if term == nil {
+			return nil, fmt.Errorf("policy %s: the result has no %s", p.pkg, name)
+		}
+		list, ok := term.Value.(*ast.Array)
+		if !ok || list.Len() > 1 {
+			return nil, fmt.Errorf("policy %s: %s has more than one value", p.pkg, name)
+		}
+		if list.Len() == 1 {
+			out[name] = list.Elem(0)
+		}
+	}
+	return out, nil
+}

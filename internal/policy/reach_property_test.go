@@ -1,0 +1,174 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/decision"
+)
+
+// How much the property test tries. Together more than 100,000 questions.
+const (
+	randomPolicies  = 600
+	randomQuestions = 200
+)
+
+// TestRememberedIsRight is the proof by trying of the claim that a remembered
+// answer is never a wrong one: for random policies and random questions, all
+// questions with one key get one answer, evaluated each time on the full input.
+func TestRememberedIsRight(t *testing.T) {
+	var total, hits, forgotten int
+	for seed := range uint64(randomPolicies) {
+		s := newStudy(t, seed)
+		if s == nil {
+			continue
+		}
+		asked, hit, wrong := s.run(s.program.memory.reach, randomQuestions)
+		if wrong != "" {
+			t.Fatalf("seed %d: %s\n%s", seed, wrong, s.text())
+		}
+		total, hits = total+asked, hits+hit
+		if hit == 0 {
+			forgotten++
+		}
+	}
+	t.Logf("%d questions, %d answered from memory, %d policies without any", total, hits, forgotten)
+	if total < 100_000 || hits < total/4 {
+		t.Errorf("the test has become too weak: %d questions, %d of them remembered", total, hits)
+	}
+}
+
+// TestForgottenPartIsNoticed shows that the property can fail: an analysis that
+// misses any one part is caught for most policies that have one.
+func TestForgottenPartIsNoticed(t *testing.T) {
+	var broken, caught int
+	for seed := range uint64(80) {
+		s := newStudy(t, seed)
+		if s == nil || s.program.memory.reach.never || len(s.program.memory.reach.parts) == 0 {
+			continue
+		}
+		whole := s.program.memory.reach
+		drop := int(seed) % len(whole.parts)
+		less := &reach{}
+		for i, p := range whole.parts {
+			if i != drop {
+				less.parts = append(less.parts, p)
+			}
+		}
+		broken++
+		if _, _, wrong := s.run(less, 2*randomQuestions); wrong != "" {
+			caught++
+		}
+	}
+	t.Logf("%d of %d caught", caught, broken)
+	if broken < 20 || caught < broken/3 {
+		t.Errorf("%d of %d broken analyses were caught", caught, broken)
+	}
+}
+
+// study is one random policy, compiled.
+type study struct {
+	author  *author
+	files   map[string]string
+	program *program
+}
+
+// newStudy returns nil for a policy that OPA refuses: the author does not know
+// all its rules, such as those about types.
+func newStudy(t *testing.T, seed uint64) *study {
+	t.Helper()
+	a := &author{Rand: rand.New(rand.NewPCG(seed, 1))}
+	for range 20 {
+		s := &study{author: a, files: a.policy()}
+		a.helpers = 0
+		e := NewEngine(Options{Dirs: []string{folder(t, s.files)}})
+		err := e.Load(context.Background())
+		if err == nil {
+			_, err = e.Entry("app")
+		}
+		e.Close()
+		if err == nil {
+			s.program = e.current.Load().programs["app"]
+			return s
+		}
+		if !strings.Contains(err.Error(), "rego_type_error") && !strings.Contains(err.Error(), "rego_unsafe_var_error") &&
+			!strings.Contains(err.Error(), "rego_compile_error") {
+			t.Fatalf("seed %d: %v\n%s", seed, err, s.text())
+		}
+	}
+	return nil
+}
+
+func (s *study) text() string {
+	return s.files["app.rego"] + "\n" + s.files["lib.rego"] + "\n" + s.files["names.rego"]
+}
+
+// run asks n questions, and says what went wrong first, if anything did.
+func (s *study) run(r *reach, n int) (asked, hits int, wrong string) {
+	who := s.author.identities(4)
+	seen := map[string]string{}
+	q := &decision.Question{}
+	for i := range n {
+		if i%50 == 0 {
+			q = &decision.Question{}
+		}
+		q = s.author.question(who, q)
+		key, ok := r.key(nil, q)
+		fresh, err := s.evaluate(q, everything)
+		if err != nil {
+			return asked, hits, err.Error()
+		}
+		// What is built of the input may be less, but must not change the answer.
+		if need := s.program.memory.reach.needed(); i%4 == 0 && need != everything {
+			if short, err := s.evaluate(q, need); err != nil || short != fresh {
+				return asked, hits, fmt.Sprintf("with all of the input %s, with the needed part %s (%v)", fresh, short, err)
+			}
+		}
+		asked++
+		if !ok {
+			continue
+		}
+		if before, known := seen[string(key)]; known {
+			hits++
+			if before != fresh {
+				return asked, hits, fmt.Sprintf("remembered %s\nbut now %s\nfor %+v by %+v, reach %v", before, fresh, q, q.Identity, r.parts)
+			}
+		}
+		seen[string(key)] = fresh
+	}
+	return asked, hits, ""
+}
+
+// evaluate asks OPA without any memory. A fault is an outcome, too.
+func (s *study) evaluate(q *decision.Question, n inputNeeds) (string, error) {
+	input, err := newIdentityTerms(0).input(q, &n)
+	if err != nil {
+		return "", err
+	}
+	p := s.program
+	query := topdown.NewQuery(p.query).WithQueryCompiler(p.qc).WithCompiler(p.set.compiler).WithStore(p.set.store).
+		WithTransaction(p.set.txn).WithStrictBuiltinErrors(true).WithTime(q.Time).WithInput(input)
+	out := "no result"
+	err = query.Iter(context.Background(), func(qr topdown.QueryResult) error {
+		v, err := p.read(qr)
+		if err != nil {
+			return err
+		}
+		a, _, err := v.answer("app", p.headers)
+		out = fmt.Sprintf("%+v", a)
+		if err != nil {
+			out = "fault: " + err.Error()
+		}
+		return nil
+	})
+	if fault := (*topdown.Error)(nil); errors.As(err, &fault) {
+		return "fault: " + fault.Code, nil
+	}
+	return out, err
+}

@@ -1,0 +1,109 @@
+package user
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// clean checks what people may set, and brings it into its one stored form.
+func (u *User) clean() error {
+	var err error
+	if u.Email, err = cleanEmail(u.Email); err != nil {
+		return err
+	}
+	if u.Name, err = cleanDisplayName(u.Name); err != nil {
+		return err
+	}
+	if u.Roles, err = cleanLabels("role", u.Roles); err != nil {
+		return err
+	}
+	u.Groups, err = cleanLabels("group", u.Groups)
+	return err
+}
+
+// cleanLabels sorts labels and removes duplicates. Labels are compared byte by
+// byte in policies, so they are kept in one normal form (NFC).
+func cleanLabels(field string, labels []string) ([]string, error) {
+	if len(labels) == 0 {
+		return nil, nil
+	}
+	out := make([]string, 0, len(labels))
+	for _, l := range labels {
+		l = norm.NFC.String(l)
+		if err := CheckLabel(l); err != nil {
+			var bad *InvalidError
+			if errors.As(err, &bad) {
+				return nil, &InvalidError{Field: field, Reason: bad.Reason}
+			}
+			return nil, err
+		}
+		out = append(out, l)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// cleanEmail lower-cases the domain, which is what "email_domain" conditions
+// compare; the local part is the mail host's own matter. Quoted local parts
+// (RFC 5321 section 4.1.2) are refused: no one has them, and their commas, "@"
+// and spaces fool whoever splits addresses in a simple way.
+func cleanEmail(s string) (string, error) {
+	bad := func(reason string) (string, error) { return "", &InvalidError{Field: "email", Reason: reason} }
+	if s == "" {
+		return "", nil
+	}
+	if !utf8.ValidString(s) {
+		return bad("is not valid UTF-8")
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || invisible(r) }) ||
+		strings.ContainsAny(s, `"(),:;<>[]\`) {
+		return bad("contains a character that an address cannot have")
+	}
+	local, domain, ok := strings.Cut(s, "@")
+	if !ok || local == "" || strings.Contains(domain, "@") {
+		return bad("must have the form name@example.com")
+	}
+	domain = strings.ToLower(norm.NFKC.String(domain))
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") || strings.ContainsFunc(label, notHost) {
+			return bad("has no valid domain after the @")
+		}
+	}
+	if s = local + "@" + domain; len(s) > maxEmail {
+		return bad("is longer than 254 bytes")
+	}
+	return s, nil
+}
+
+// notHost holds for what neither an ASCII nor an internationalised host name has.
+func notHost(r rune) bool {
+	if r < utf8.RuneSelf {
+		return (r < 'a' || 'z' < r) && (r < '0' || '9' < r) && r != '-'
+	}
+	return !unicode.In(r, unicode.L, unicode.M, unicode.N)
+}
+
+func cleanDisplayName(s string) (string, error) {
+	bad := func(reason string) (string, error) { return "", &InvalidError{Field: "name", Reason: reason} }
+	s = strings.TrimSpace(s)
+	switch {
+	case !utf8.ValidString(s):
+		return bad("is not valid UTF-8")
+	case len(s) > maxDisplayName:
+		return bad("is longer than 256 bytes")
+	case strings.ContainsFunc(s, hides):
+		return bad("contains a control or direction-changing character")
+	}
+	return norm.NFC.String(s), nil
+}
+
+// hides holds for what would forge a line in a log or header, or turn the text
+// around it. Joiners stay: names in several scripts need them.
+func hides(r rune) bool {
+	return unicode.IsControl(r) || r == 0x2028 || r == 0x2029 || unicode.Is(unicode.Bidi_Control, r)
+}

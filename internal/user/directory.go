@@ -1,0 +1,186 @@
+package user
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
+	"github.com/gatehouse-proxy/gatehouse/internal/store"
+	"github.com/gatehouse-proxy/gatehouse/internal/store/near"
+)
+
+// prefix of the keys of user records; the rest is the normalised name.
+const prefix = "user/"
+
+// nearby is how many accounts are kept decoded in memory. One is about 500
+// bytes; a user beyond these costs one store read a request.
+const nearby = 16384
+
+// Options of a Directory. The zero value is ready to use.
+type Options struct {
+	Clock func() time.Time // default time.Now
+	Rand  io.Reader        // of record ids; default crypto/rand
+}
+
+// Directory keeps the users in a store. Methods take a name in any spelling;
+// one that NormalizeName refuses is an *InvalidError where a user is made, and
+// a user who does not exist elsewhere. A record that cannot be read is an error
+// that names its key.
+type Directory struct {
+	store    store.Store
+	clock    func() time.Time
+	rand     io.Reader
+	accounts *near.Cache[identity.Account]
+}
+
+// NewDirectory makes a directory over s, which stays the caller's to close.
+func NewDirectory(s store.Store, o Options) *Directory {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	return &Directory{store: s, clock: o.Clock, rand: o.Rand, accounts: near.New(s, nearby, decodeAccount)}
+}
+
+// Close ends listening to the store. Calls after it still work, more slowly.
+func (d *Directory) Close() { d.accounts.Close() }
+
+// Add makes a user. ErrExists when the name is taken.
+func (d *Directory) Add(ctx context.Context, n New) (*User, error) {
+	name, err := NormalizeName(n.Username)
+	if err != nil {
+		return nil, err
+	}
+	now := d.now()
+	id, err := ulid.New(ulid.Timestamp(now), d.rand)
+	if err != nil {
+		return nil, fmt.Errorf("no id for a new user: %w", err)
+	}
+	u := &User{
+		ID: "usr_" + id.String(), Username: name, Email: n.Email, EmailVerified: n.EmailVerified, Name: n.Name,
+		Roles: n.Roles, Groups: n.Groups, Epoch: 1, PasswordHash: n.PasswordHash, Created: now, Updated: now,
+	}
+	if n.PasswordHash != "" {
+		u.PasswordChanged = now
+	}
+	if err := u.clean(); err != nil {
+		return nil, err
+	}
+	raw, err := encode(u)
+	if err != nil {
+		return nil, err
+	}
+	created, err := d.store.Create(ctx, prefix+name, raw, 0)
+	if err != nil {
+		return nil, err
+	}
+	if !created {
+		return nil, ErrExists
+	}
+	return u, nil
+}
+
+// Get reads a user from the store, or returns ErrNotFound.
+func (d *Directory) Get(ctx context.Context, name string) (*User, error) {
+	u, _, err := d.read(ctx, name)
+	return u, err
+}
+
+// Account returns what is known of a user now, from memory when it can; found
+// is false when there is no such user. It is the request path: a name spelled
+// as stored costs no normalising and no allocation. The result is shared.
+func (d *Directory) Account(ctx context.Context, name string) (a *identity.Account, found bool, err error) {
+	// Only normalised names are stored, so a hit proves that name is one.
+	var buf [len(prefix) + maxName]byte
+	if len(name) <= maxName {
+		key := append(append(buf[:0], prefix...), name...)
+		if a, ok := d.accounts.Hit(key); ok && a.Username == name {
+			return a, true, nil
+		}
+	}
+	name, err = NormalizeName(name)
+	if err != nil {
+		return nil, false, nil //nolint:nilerr // nobody can have this name
+	}
+	a, found, err = d.accounts.Get(ctx, prefix+name)
+	if err != nil || !found {
+		return nil, false, err
+	}
+	if a.Username != name {
+		return nil, false, misplaced(prefix+name, a.Username)
+	}
+	return a, true, nil
+}
+
+// Delete removes a user, or returns ErrNotFound. Their sessions are dead at
+// once. It also removes a record that cannot be read.
+func (d *Directory) Delete(ctx context.Context, name string) error {
+	name, err := NormalizeName(name)
+	if err != nil {
+		return ErrNotFound
+	}
+	found, err := d.store.Delete(ctx, prefix+name)
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// List returns up to limit users (1 to 1000; else 100) whose names sort after
+// the name after, in byte order of names. Fewer than limit is the end.
+func (d *Directory) List(ctx context.Context, after string, limit int) ([]*User, error) {
+	if limit < 1 || limit > 1000 {
+		limit = 100
+	}
+	if after != "" {
+		name, err := NormalizeName(after)
+		if err != nil {
+			return nil, err
+		}
+		after = prefix + name
+	}
+	entries, err := d.store.Scan(ctx, prefix, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	users := make([]*User, 0, len(entries))
+	for _, e := range entries {
+		u, err := decode(e.Key, e.Value)
+		if err != nil {
+			return nil, err
+		}
+		users = append(users, u)
+	}
+	return users, nil
+}
+
+// Any reports whether there is a user at all. One whose record cannot be read
+// counts: a damaged record must not bring the set-up link back.
+func (d *Directory) Any(ctx context.Context) (bool, error) {
+	entries, err := d.store.Scan(ctx, prefix, "", 1)
+	return len(entries) > 0, err
+}
+
+func (d *Directory) read(ctx context.Context, name string) (u *User, raw []byte, err error) {
+	if name, err = NormalizeName(name); err != nil {
+		return nil, nil, ErrNotFound
+	}
+	raw, found, err := d.store.Get(ctx, prefix+name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !found {
+		return nil, nil, ErrNotFound
+	}
+	u, err = decode(prefix+name, raw)
+	return u, raw, err
+}
+
+func (d *Directory) now() time.Time { return d.clock().UTC().Round(0) }

@@ -1,0 +1,86 @@
+// Package user owns the records of people: their names, roles, groups, state
+// and the hash of their password. It decides what a well-formed name, label or
+// address is, and tells the request path what a user's record says now.
+//
+// It does not own passwords themselves (package password hashes and compares
+// them), nor logins (package session). A login ends when the record's Epoch
+// grows, when the user is disabled or deleted; the record only carries that.
+//
+// When the last user is deleted there is nobody left who could sign in: the
+// gateway then offers the one-time set-up link again at its next start, as on
+// the first day.
+package user
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
+)
+
+// The errors of a Directory, besides *InvalidError and store.ErrUnavailable.
+var (
+	ErrExists   = errors.New("a user of this name exists")
+	ErrNotFound = errors.New("there is no such user")
+	// ErrContended is returned when a record kept changing under an Update.
+	ErrContended = errors.New("the user is being changed by others, try again")
+)
+
+// InvalidError says which field of a user cannot be as given, and why.
+type InvalidError struct {
+	Field  string // as in the JSON: "username", "email", "role", …
+	Reason string // completes "the username …"
+}
+
+func (e *InvalidError) Error() string { return fmt.Sprintf("the %s %s", e.Field, e.Reason) }
+
+// User is a person's local record. What a Directory returns is the caller's own
+// copy. The password's hash is left out of its JSON, so that a record handed to
+// a client by mistake does not carry it.
+type User struct {
+	ID              string    `json:"id"`       // "usr_" and a ULID; never used twice, also not for the same name
+	Username        string    `json:"username"` // as NormalizeName returns it
+	Email           string    `json:"email,omitempty"`
+	EmailVerified   bool      `json:"email_verified,omitempty"`
+	Name            string    `json:"name,omitempty"`   // for display
+	Roles           []string  `json:"roles,omitempty"`  // sorted, without duplicates
+	Groups          []string  `json:"groups,omitempty"` // sorted, without duplicates
+	Disabled        bool      `json:"disabled,omitempty"`
+	Epoch           int64     `json:"epoch"`            // logins of another epoch are dead; starts at 1
+	PasswordHash    string    `json:"-"`                // PHC form; "" has no password
+	PasswordChanged time.Time `json:"password_changed"` // zero: never
+	Created         time.Time `json:"created"`
+	Updated         time.Time `json:"updated"`    // last change by somebody, not logins
+	LastLogin       time.Time `json:"last_login"` // zero: never
+}
+
+// New is what Add needs to know of a user. Only Username is required.
+type New struct {
+	Username      string
+	Email         string
+	EmailVerified bool
+	Name          string
+	Roles         []string
+	Groups        []string
+	PasswordHash  string // PHC form; "" makes a user who cannot sign in with a password
+}
+
+// EndSessions makes every login that was made before dead as of the next
+// request. For use in Directory.Update.
+func (u *User) EndSessions() { u.Epoch++ }
+
+// Account is what the request path needs to know of the record.
+func (u *User) Account() *identity.Account {
+	return &identity.Account{
+		ID: u.ID, Username: u.Username, Email: u.Email, EmailVerified: u.EmailVerified, Name: u.Name,
+		Roles: slices.Clone(u.Roles), Groups: slices.Clone(u.Groups), Disabled: u.Disabled, Epoch: u.Epoch,
+	}
+}
+
+func (u *User) clone() *User {
+	c := *u
+	c.Roles, c.Groups = slices.Clone(u.Roles), slices.Clone(u.Groups)
+	return &c
+}
