@@ -110,9 +110,10 @@ func TestPolicyCommands(t *testing.T) {
 		}
 	}
 	// Pasted into a file under a name of its own, it decides the same.
-	_, body, _ := strings.Cut(shown, "\n")
+	head, body, _ := strings.Cut(shown, "package gatehouse.sites.")
+	_, body, _ = strings.Cut(body, "\n")
 	pasted := newServer(t, "gatehouse {\n policies {DIR}/rego\n}", "gatehouse {\n policy pasted\n}")
-	pasted.writeFile("rego/pasted.rego", "package pasted\n"+body)
+	pasted.writeFile("rego/pasted.rego", head+"package pasted\n"+body)
 	pasted.start()
 	for _, srv := range []*server{s, pasted} {
 		srv.addUser("fin", "--group", "finance")
