@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -170,7 +171,11 @@ func (e *exchange) throttled(retry time.Duration) bool {
 // the client gets the id to ask about it.
 func (e *exchange) fault(what string, err error) bool {
 	e.stale = false // what we could not find out clears no cookie
-	e.gate.o.Logger.ErrorContext(e.r.Context(), what, "request_id", e.id, "error", err)
+	level := slog.LevelError
+	if e.r.Context().Err() != nil {
+		level = slog.LevelDebug // the client left: nothing is broken
+	}
+	e.gate.o.Logger.Log(e.r.Context(), level, what, "request_id", e.id, "error", err)
 	e.record(Fault)
 	return e.problem(problem.Problem{
 		Status: http.StatusServiceUnavailable, Kind: problem.Unavailable, Title: "Not available right now",

@@ -155,7 +155,7 @@ func (c *Charge) Refund(ctx context.Context) error {
 // address, in whichever form it came, and the first 64 bits of an IPv6 one.
 // Requests whose address is not known share one block.
 func block(addr netip.Addr) string {
-	addr = addr.Unmap().WithZone("")
+	addr = addr.Unmap()
 	bits := 64
 	switch {
 	case !addr.IsValid():
@@ -163,8 +163,8 @@ func block(addr netip.Addr) string {
 	case addr.Is4():
 		bits = 32
 	}
-	p, err := addr.Prefix(bits)
-	if err != nil { // the bits fit the address
+	p, err := addr.Prefix(bits) // without the zone
+	if err != nil {             // the bits fit the address
 		return "unknown"
 	}
 	return p.String()

@@ -56,6 +56,22 @@ func TestSpellingsOfANameShareOneAllowance(t *testing.T) {
 	}
 }
 
+// What cannot be a name is counted by itself, on nobody's account.
+func TestImpossibleNamesChargeNobody(t *testing.T) {
+	d := newDesk(t, GuardOptions{Address: store.Limit{Burst: 1000, Every: time.Second}})
+	for _, typed := range []string{"alice ", "\x00alice", "alice/", "al ice"} {
+		if e := d.exhaust(typed, home, ""); e.Bucket != ByName {
+			t.Errorf("%q was throttled by %s", typed, e.Bucket)
+		}
+	}
+	if d.hashes.Load() != 40 {
+		t.Errorf("%d guesses at four names, want 10 each", d.hashes.Load())
+	}
+	if err := d.try("alice", right, home, ""); err != nil {
+		t.Errorf("alice: %v", err)
+	}
+}
+
 func TestThrottleFadesAndNeverLocks(t *testing.T) {
 	d := newDesk(t, GuardOptions{})
 	for range 20 { // however often it is refused, the wait does not grow
@@ -206,6 +222,22 @@ func TestHangingUp(t *testing.T) {
 		}
 	}
 	d.hasher.places = 10
+	d.hasher.slots <- struct{}{}
+	d.hasher.slots <- struct{}{} // both workers have something else to do
+	for range 15 {
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() {
+			for d.hasher.taken.Load() == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			cancel() // while it waits
+		}()
+		if _, err := d.Verify(ctx, Attempt{Username: "alice", Password: right, Addr: home}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("cancelled in the queue: %v", err)
+		}
+	}
+	<-d.hasher.slots
+	<-d.hasher.slots
 	real := d.hasher.key
 	for i := range 11 {
 		ctx, cancel := context.WithCancel(context.Background())

@@ -22,8 +22,9 @@ type HasherOptions struct {
 	// Workers is how many hashes are computed at the same time, each with its
 	// own memory. 0 means one less than the processors (by lane of the hash), at
 	// least 1 and at most 4: hashing may never hold every processor, or a burst
-	// of logins would slow down everybody who is signed in already, and four
-	// workers do some 80 logins a second with 80 MiB.
+	// of logins would slow down everybody who is signed in already. Four workers
+	// do some 80 logins a second in 80 MiB, and about as much again that the
+	// collector has not taken back yet.
 	Workers int
 	// Queue is how many more may wait. 0 means 32 for each worker, which at
 	// 50 ms a hash keeps the last one waiting for less than two seconds; who

@@ -2,11 +2,16 @@ package policy
 
 import (
 	"context"
-	"maps"
+	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/decision"
@@ -20,10 +25,7 @@ type files map[string]string
 func folder(t testing.TB, fs files) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{} {
-		_ = name
-	}
-	for name, text := range maps.All(fs) {
+	for name, text := range fs {
 		write(t, filepath.Join(dir, name), text)
 	}
 	return dir
@@ -103,5 +105,286 @@ deny contains "closed" if input.request.path == "/closed"
 	}
 	if a := decide(t, n, question("/closed")); a.Pass() || len(a.Reasons) != 1 {
 		t.Errorf("%+v", a)
+	}
+}
+
+func TestLoadErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		fs   files
+		want []string
+	}{
+		"syntax error":       {files{"a.rego": "package a\n\nallow if {\n"}, []string{"a.rego:3:", "rego_parse_error"}},
+		"unsafe variable":    {files{"sub/a.rego": "package a\nallow if x == y\n"}, []string{"sub/a.rego:2:", "rego_unsafe_var_error"}},
+		"old Rego":           {files{"a.rego": "package a\nallow { true }\n"}, []string{"a.rego:2:"}},
+		"empty file":         {files{"a.rego": ""}, []string{"a.rego", "empty module"}},
+		"broken test file":   {files{"a.rego": "package a\nallow := true\n", "a_test.rego": "package a_test\ntest_x if data.a.allow == nope\n"}, []string{"a_test.rego:2:"}},
+		"broken JSON":        {files{"data.json": "{\n \"a\": 1,\n}"}, []string{"data.json:3:1"}},
+		"cut-off JSON":       {files{"data.json": "{\"a\": [1, 2"}, []string{"data.json:1:"}},
+		"broken YAML":        {files{"data.yaml": "a: [1\nb: 2"}, []string{"data.yaml", "line"}},
+		"empty data":         {files{"data.yaml": "\n"}, []string{"data.yaml", "empty"}},
+		"data is a list":     {files{"data.json": "[1]"}, []string{"data.json", "must be an object"}},
+		"data twice":         {files{"x/data.json": `{"a": {"b": 1}}`, "x/data.yaml": "a: {b: 2}"}, []string{"x/data.json", "x/data.yaml", "data.x.a.b"}},
+		"data over a rule":   {files{"x/data.json": `{"allow": true}`, "x.rego": "package x\nallow := true\n"}, []string{"x.rego:2:", "conflict"}},
+		"two complete rules": {files{"a.rego": "package a\ndefault allow := false\ndefault allow := true\n"}, []string{"a.rego:3:", "default"}},
+		"both broken":        {files{"a.rego": "package a\nallow if", "b.rego": "package b\nallow if"}, []string{"a.rego:2:", "b.rego:2:"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder(t, c.fs)
+			e := NewEngine(Options{Dirs: []string{dir}})
+			defer e.Close()
+			err := e.Load(context.Background())
+			if err == nil {
+				t.Fatal("it loaded")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error does not say %q:\n%v", want, err)
+				}
+			}
+			if _, err := (&Entry{engine: e, pkg: "a"}).Decide(context.Background(), question("/")); !errors.Is(err, ErrNotLoaded) {
+				t.Errorf("an engine that never loaded answers %v", err)
+			}
+			if s := e.Status(); s.Err == nil || s.Revision != "" {
+				t.Errorf("status %+v", s)
+			}
+		})
+	}
+}
+
+func TestFolderErrors(t *testing.T) {
+	dir := folder(t, files{"a.rego": "package a\nallow := true\n", "in/b.rego": "package b\nallow := true\n"})
+	for name, c := range map[string]struct {
+		dirs []string
+		want string
+	}{
+		"no such folder":     {[]string{filepath.Join(dir, "nope")}, "does not exist"},
+		"a file":             {[]string{filepath.Join(dir, "a.rego")}, "is a file"},
+		"one in another":     {[]string{dir, filepath.Join(dir, "in")}, "overlap"},
+		"another in one":     {[]string{filepath.Join(dir, "in"), dir}, "overlap"},
+		"the same one twice": {[]string{dir, dir}, "overlap"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := NewEngine(Options{Dirs: c.dirs})
+			defer e.Close()
+			if err := e.Load(context.Background()); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestWhatIsRead(t *testing.T) {
+	dir := folder(t, files{
+		"app.rego":              "package app\nallow if data.teams.red.lead == input.identity.username\nallow if data.top == 1\n",
+		"teams/red/data.yaml":   "lead: alice\n",
+		"data.json":             `{"top": 2}`,
+		".git/x.rego":           "not rego",
+		".app.rego.swp":         "not rego",
+		"app.rego~":             "not rego",
+		"#app.rego":             "not rego",
+		"users.json":            "not json",
+		"notes.txt":             "not rego",
+		"..2026_11/hidden.rego": "not rego",
+	})
+	// As Kubernetes mounts a ConfigMap: links to a hidden folder that is a link.
+	if err := os.MkdirAll(filepath.Join(dir, "..v1"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "..v1", "mapped.rego"), "package mapped\nallow := true\n")
+	for link, to := range map[string]string{"..data": "..v1", "mapped.rego": "..data/mapped.rego", "loop": "."} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := NewEngine(Options{Dirs: []string{dir}})
+	defer e.Close()
+	if err := e.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if a := decide(t, entry(t, e, "app"), question("/")); !a.Pass() {
+		t.Errorf("data by folder is not seen: %+v", a)
+	}
+	if a := decide(t, entry(t, e, "mapped"), question("/")); !a.Pass() {
+		t.Errorf("linked file is not seen: %+v", a)
+	}
+	if s := e.Status(); s.Files != 4 || strings.Join(s.Packages, " ") != "app mapped" {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestEntries(t *testing.T) {
+	e := load(t, Options{}, files{
+		"app.rego":   "package app.web\nallow := true\n",
+		"other.rego": "package other\nhelper := true\n",
+		"dots.rego":  "package other[\"a-b\"]\nallow := true\n",
+		"ref.rego":   "package flat\nnested.allow := true\n",
+	})
+	if a := decide(t, entry(t, e, `other["a-b"]`), question("/")); !a.Pass() {
+		t.Error("a package with a dash does not decide")
+	}
+	if a := decide(t, entry(t, e, "flat.nested"), question("/")); !a.Pass() {
+		t.Error("a rule with a dotted name does not decide")
+	}
+	for _, pkg := range []string{"nope", "other", "app"} {
+		_, err := e.Entry(pkg)
+		if err == nil || !strings.Contains(err.Error(), "app.web") {
+			t.Errorf("%s: error %v does not list what there is", pkg, err)
+		}
+	}
+	for _, pkg := range []string{"", "a b", "a.", "data[", "x[input.y]", "a-b", "a\nallow := true"} {
+		if _, err := e.Entry(pkg); err == nil {
+			t.Errorf("%q is taken for a package", pkg)
+		}
+		if err := e.AddRules(pkg, nil, nil); err == nil {
+			t.Errorf("%q is taken for a package of rules", pkg)
+		}
+	}
+	before := NewEngine(Options{Dirs: []string{folder(t, files{"a.rego": "package a\nallow := true\n"})}})
+	defer before.Close()
+	if _, err := before.Entry("missing"); err != nil {
+		t.Fatal(err)
+	}
+	if err := before.Load(context.Background()); err == nil || !strings.Contains(err.Error(), "package missing") {
+		t.Errorf("a set without the wanted entry loads: %v", err)
+	}
+}
+
+func TestBuiltinPackages(t *testing.T) {
+	shipped := fstest.MapFS{
+		"gatehouse/rbac.rego":      {Data: []byte("package gatehouse.rbac\nrole(r) if r in input.identity.roles\n")},
+		"gatehouse/rbac_test.rego": {Data: []byte("this is not read")},
+		"README.md":                {Data: []byte("nor is this")},
+	}
+	app := "package app\nimport data.gatehouse.rbac\nallow if rbac.role(\"editor\")\n"
+	e := load(t, Options{Builtin: shipped}, files{"app.rego": app})
+	if a := decide(t, entry(t, e, "app"), question("/")); !a.Pass() {
+		t.Error("the shipped package is not there")
+	}
+	e = load(t, Options{Builtin: shipped}, files{"app.rego": app,
+		"policies/rbac.rego": "package gatehouse.rbac\nrole(r) if r == \"nobody\"\n"})
+	if a := decide(t, entry(t, e, "app"), question("/")); a.Pass() {
+		t.Error("the user's own package does not replace the shipped one")
+	}
+}
+
+func TestSiteRules(t *testing.T) {
+	e := load(t, Options{}, files{"taken.rego": "package taken\nallow := true\n"})
+	editors := []Line{{{Kind: "role", Values: []string{"editor"}}}}
+	if err := e.AddRules("taken", editors, nil); err == nil || !strings.Contains(err.Error(), "taken.rego") {
+		t.Errorf("lines join a package of files, and could widen it: %v", err)
+	}
+	before := e.Revision()
+	if err := e.AddRules("gatehouse.sites.app", editors, nil); err != nil {
+		t.Fatal(err)
+	}
+	if e.Revision() == before {
+		t.Error("new lines leave the revision as it was")
+	}
+	if err := e.AddRules("gatehouse.sites.app", editors, nil); err == nil {
+		t.Error("a second set of lines for one package is taken")
+	}
+	n := entry(t, e, "gatehouse.sites.app")
+	if a := decide(t, n, question("/")); !a.Pass() {
+		t.Errorf("%+v", a)
+	}
+	q := question("/")
+	q.Identity = nil
+	if a := decide(t, n, q); a.Pass() {
+		t.Errorf("%+v", a)
+	}
+	text, err := e.Show("gatehouse.sites.app")
+	if err != nil || !strings.Contains(text, "package gatehouse.sites.app") || !strings.Contains(text, "editor") {
+		t.Errorf("show: %v\n%s", err, text)
+	}
+	if _, err := e.Show("nope"); err == nil || !strings.Contains(err.Error(), "taken") {
+		t.Errorf("show of an unknown package: %v", err)
+	}
+}
+
+func TestRevisionIsTheContents(t *testing.T) {
+	fs := files{"a.rego": "package a\nallow := true\n", "x/data.json": `{"k": 1}`}
+	one, two := load(t, Options{}, fs), load(t, Options{}, fs)
+	if one.Revision() == "" || one.Revision() != two.Revision() {
+		t.Errorf("the same files are %q and %q", one.Revision(), two.Revision())
+	}
+	for name, fs := range map[string]files{
+		"other data": {"a.rego": fs["a.rego"], "x/data.json": `{"k": 2}`},
+		"moved data": {"a.rego": fs["a.rego"], "y/data.json": `{"k": 1}`},
+		"other rule": {"a.rego": "package a\nallow := false\n", "x/data.json": `{"k": 1}`},
+	} {
+		if load(t, Options{}, fs).Revision() == one.Revision() {
+			t.Errorf("%s: the revision is the same", name)
+		}
+	}
+}
+
+// Each answer belongs to one revision as a whole, however fast they change.
+func TestReloadUnderLoad(t *testing.T) {
+	dir := folder(t, files{})
+	set := func(i int) {
+		write(t, filepath.Join(dir, "app.rego"), fmt.Sprintf("package app\nallow := data.n == %d\nlog := {\"rego\": %d, \"data\": data.n}\n", i, i))
+		write(t, filepath.Join(dir, "data.json"), fmt.Sprintf(`{"n": %d}`, i))
+	}
+	var known sync.Map
+	e := NewEngine(Options{Dirs: []string{dir}, Budget: 10 * time.Second, OnRevision: func(rev string, err error) {
+		if err == nil {
+			known.Store(rev, true)
+		}
+	}})
+	defer e.Close()
+	set(0)
+	if err := e.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	n := entry(t, e, "app")
+	ctx, cancel := context.WithCancel(context.Background())
+	var askers sync.WaitGroup
+	var asked atomic.Int64
+	for range 4 {
+		askers.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				a, err := n.Decide(context.Background(), question(fmt.Sprint("/", i%7)))
+				if err != nil || !a.Pass() || fmt.Sprint(a.Log["rego"]) != fmt.Sprint(a.Log["data"]) {
+					t.Errorf("mixed or missing answer: %+v, %v", a, err)
+					return
+				}
+				if _, ok := known.Load(a.Revision); !ok {
+					t.Errorf("revision %s was never in force", a.Revision)
+					return
+				}
+				asked.Add(1)
+			}
+		})
+	}
+	for i := 1; i <= 30; i++ {
+		set(i)
+		if err := e.Load(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	askers.Wait()
+	if asked.Load() < 30 {
+		t.Errorf("only %d answers", asked.Load())
+	}
+	if a := decide(t, n, question("/0")); fmt.Sprint(a.Log["rego"]) != "30" {
+		t.Errorf("an old answer is remembered: %+v", a)
+	}
+}
+
+func TestReloadThatLosesAnEntryIsRefused(t *testing.T) {
+	dir := folder(t, files{"app.rego": "package app\nallow := true\n"})
+	e := NewEngine(Options{Dirs: []string{dir}})
+	defer e.Close()
+	if err := e.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	n, rev := entry(t, e, "app"), e.Revision()
+	write(t, filepath.Join(dir, "app.rego"), "package renamed\nallow := true\n")
+	if err := e.Load(context.Background()); err == nil || !strings.Contains(err.Error(), "renamed") {
+		t.Errorf("error %v", err)
+	}
+	if a := decide(t, n, question("/")); !a.Pass() || a.Revision != rev {
+		t.Errorf("the last good set is not kept: %+v", a)
 	}
 }

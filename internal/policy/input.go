@@ -18,7 +18,25 @@ import (
 // inputVersion is the version of the input that contract section 5 describes.
 const inputVersion = 1
 
-var errNoTime = errors.New("the question has no time")
+// maxValues bounds the headers and query parameters of one input, which is built
+// outside the time budget.
+const maxValues = 4096
+
+var (
+	errNoTime  = errors.New("the question has no time")
+	errTooMany = fmt.Errorf("the request has more than %d query parameters, headers and path segments", maxValues)
+)
+
+func size(q *decision.Question) int {
+	n := len(q.Request.Segments)
+	for _, values := range q.Request.Query {
+		n += 1 + len(values)
+	}
+	for _, values := range q.Request.Header {
+		n += 1 + len(values)
+	}
+	return n
+}
 
 // hidden headers never reach a policy, whatever the asker left in.
 var hidden = map[string]bool{"cookie": true, "authorization": true, "proxy-authorization": true}
@@ -69,9 +87,12 @@ func Input(q *decision.Question) (any, error) {
 // read is not built: that would cost more than many a decision.
 type inputNeeds struct {
 	fields [fieldCount]bool
-	// headers and query are the canonical names that can be read; nil: any.
-	headers, query []string
+	names  *neededNames // nil: all of them
 }
+
+// neededNames are the headers (canonical) and query parameters that a program
+// can read; nil: any.
+type neededNames struct{ headers, query []string }
 
 var everything = func() (n inputNeeds) {
 	for f := range n.fields {
@@ -85,23 +106,39 @@ func (r *reach) needed() inputNeeds {
 	if r.never { // it may read anything
 		return everything
 	}
-	n := inputNeeds{headers: []string{}, query: []string{}}
+	n := inputNeeds{names: &neededNames{headers: []string{}, query: []string{}}}
 	for _, p := range r.parts {
 		n.fields[p.field] = true
-	}
-	for _, p := range r.parts {
-		switch {
-		case p.field == requestHeaders && p.name == "":
-			n.headers = nil
-		case p.field == requestHeaders && n.headers != nil:
-			n.headers = append(n.headers, p.name)
-		case p.field == requestQuery && p.name == "":
-			n.query = nil
-		case p.field == requestQuery && n.query != nil:
-			n.query = append(n.query, p.name)
+		switch p.field {
+		case requestHeaders:
+			n.names.headers = also(n.names.headers, p.name)
+		case requestQuery:
+			n.names.query = also(n.names.query, p.name)
 		}
 	}
 	return n
+}
+
+// also adds a name to those needed. With no name all are, from then on.
+func also(names []string, name string) []string {
+	if names == nil || name == "" {
+		return nil
+	}
+	return append(names, name)
+}
+
+func (n *neededNames) forHeaders() []string {
+	if n == nil {
+		return nil
+	}
+	return n.headers
+}
+
+func (n *neededNames) forQuery() []string {
+	if n == nil {
+		return nil
+	}
+	return n.query
 }
 
 // named reports whether one of the names of a field is needed.
@@ -114,6 +151,9 @@ func named(names []string, name string) bool {
 func (c *identityTerms) input(q *decision.Question, n inputNeeds) (*ast.Term, error) {
 	if q.Time.IsZero() { // rules about the hour would be silently undefined
 		return nil, errNoTime
+	}
+	if size(q) > maxValues {
+		return nil, errTooMany
 	}
 	who, err := c.get(q.Identity, q.Time, n.fields[identityAuthAge])
 	if err != nil {
@@ -148,10 +188,10 @@ func request(r *decision.Request, n *inputNeeds) *ast.Term {
 	}
 	text(requestRawPath, keyRawPath, r.RawPath)
 	if n.fields[requestQuery] && len(r.Query) > 0 {
-		o.term(keyQuery, lists(r.Query, n.query))
+		o.term(keyQuery, lists(r.Query, n.names.forQuery()))
 	}
 	if n.fields[requestHeaders] {
-		if h := visibleHeaders(r.Header, n.headers); len(h) > 0 {
+		if h := visibleHeaders(r.Header, n.names.forHeaders()); len(h) > 0 {
 			o.term(keyHeaders, h.done())
 		}
 	}
@@ -213,42 +253,38 @@ func lists(m map[string][]string, names []string) *ast.Term {
 // never makes, become one list in the order of their spellings.
 func visibleHeaders(h map[string][]string, names []string) object {
 	spelt := make([]string, 0, len(h))
+	plain := true
 	for name, values := range h {
-		if len(values) > 0 && named(names, http.CanonicalHeaderKey(name)) {
+		canonical := http.CanonicalHeaderKey(name)
+		plain = plain && canonical == name
+		if len(values) > 0 && named(names, canonical) {
 			spelt = append(spelt, name)
 		}
 	}
-	slices.Sort(spelt)
+	if !plain {
+		slices.Sort(spelt)
+		h, spelt = oneSpelling(h, spelt)
+	}
 	o := make(object, 0, len(spelt))
 	for _, name := range spelt {
-		low := strings.ToLower(name)
-		if hidden[low] {
-			continue
+		if low := strings.ToLower(name); !hidden[low] {
+			o.texts(ast.StringTerm(low), h[name])
 		}
-		if first := o.find(low); first != nil {
-			*first = *ast.NewTerm(appended((*first).Value.(*ast.Array), h[name]))
-			continue
-		}
-		o.texts(ast.StringTerm(low), h[name])
 	}
 	return o
 }
 
-// find returns the value of a key, or nil.
-func (o object) find(key string) *ast.Term {
-	for _, item := range o {
-		if item[0].Value == ast.String(key) {
-			return item[1]
+func oneSpelling(h map[string][]string, spelt []string) (map[string][]string, []string) {
+	out := make(map[string][]string, len(spelt))
+	var names []string
+	for _, name := range spelt {
+		low := strings.ToLower(name)
+		if out[low] == nil {
+			names = append(names, low)
 		}
+		out[low] = append(out[low], h[name]...)
 	}
-	return nil
-}
-
-func appended(list *ast.Array, values []string) *ast.Array {
-	for _, v := range values {
-		list = list.Append(ast.StringTerm(v))
-	}
-	return list
+	return out, names
 }
 
 func number(n int64) *ast.Term {

@@ -109,45 +109,54 @@ func (s *study) text() string {
 	return s.files["app.rego"] + "\n" + s.files["lib.rego"] + "\n" + s.files["names.rego"]
 }
 
-// run asks n questions, and says what went wrong first, if anything did.
+// run asks n questions, in pairs that differ in all that the policy is said not
+// to reach, and tells what went wrong first, if anything did.
 func (s *study) run(r *reach, n int) (asked, hits int, wrong string) {
-	who := s.author.identities(4)
+	who := s.author.identities(8)
 	seen := map[string]string{}
-	q := &decision.Question{}
-	for i := range n {
-		if i%50 == 0 {
-			q = &decision.Question{}
-		}
-		q = s.author.question(who, q)
-		key, ok := r.key(nil, q)
-		fresh, err := s.evaluate(q, everything)
-		if err != nil {
-			return asked, hits, err.Error()
-		}
-		// What is built of the input may be less, but must not change the answer.
-		if need := s.program.memory.reach.needed(); i%4 == 0 && need != everything {
-			if short, err := s.evaluate(q, need); err != nil || short != fresh {
-				return asked, hits, fmt.Sprintf("with all of the input %s, with the needed part %s (%v)", fresh, short, err)
+	for asked < n && wrong == "" {
+		q := s.author.question(who)
+		for _, q := range []*decision.Question{q, s.author.blend(r, q, s.author.question(who))} {
+			asked++
+			var hit bool
+			if hit, wrong = s.ask(r, q, seen, asked%8 == 0); wrong != "" {
+				break
+			}
+			if hit {
+				hits++
 			}
 		}
-		asked++
-		if !ok {
-			continue
-		}
-		if before, known := seen[string(key)]; known {
-			hits++
-			if before != fresh {
-				return asked, hits, fmt.Sprintf("remembered %s\nbut now %s\nfor %+v by %+v, reach %v", before, fresh, q, q.Identity, r.parts)
-			}
-		}
-		seen[string(key)] = fresh
 	}
-	return asked, hits, ""
+	return asked, hits, wrong
+}
+
+// ask compares one fresh answer with the remembered one, and now and then with
+// what comes of the part of the input that the engine would build.
+func (s *study) ask(r *reach, q *decision.Question, seen map[string]string, part bool) (hit bool, wrong string) {
+	fresh, err := s.evaluate(q, everything)
+	if err != nil {
+		return false, err.Error()
+	}
+	key, ok := r.key(nil, q)
+	if !ok {
+		return false, ""
+	}
+	before, hit := seen[string(key)]
+	if hit && before != fresh {
+		return true, fmt.Sprintf("remembered %s\nbut now %s\nfor %+v by %+v, reach %v", before, fresh, q, q.Identity, r.parts)
+	}
+	seen[string(key)] = fresh
+	if part {
+		if short, err := s.evaluate(q, s.program.needs); err != nil || short != fresh {
+			return hit, fmt.Sprintf("with all of the input %s, with the needed part %s (%v)", fresh, short, err)
+		}
+	}
+	return hit, ""
 }
 
 // evaluate asks OPA without any memory. A fault is an outcome, too.
 func (s *study) evaluate(q *decision.Question, n inputNeeds) (string, error) {
-	input, err := newIdentityTerms(0).input(q, &n)
+	input, err := newIdentityTerms(0).input(q, n)
 	if err != nil {
 		return "", err
 	}

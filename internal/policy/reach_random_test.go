@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
@@ -275,11 +274,7 @@ func among[T any](r *rand.Rand, values ...T) T { return values[r.IntN(len(values
 func (a *author) identities(n int) []*identity.Identity {
 	out := []*identity.Identity{nil, {Method: identity.None, Username: "ghost", Roles: []string{"admin"}}}
 	for range n {
-		if len(out) < 6 {
-			out = append(out, a.identity())
-		} else {
-			out = append(out, a.sibling(out[a.IntN(len(out))]))
-		}
+		out = append(out, a.identity())
 	}
 	return out
 }
@@ -310,62 +305,102 @@ func (a *author) claims() map[string]any {
 	return claims
 }
 
-// sibling is an identity that differs from another in a few fields.
-func (a *author) sibling(of *identity.Identity) *identity.Identity {
-	if !of.Authenticated() {
-		return a.identity()
-	}
-	id, other := *of, a.identity()
-	mine, others := reflect.ValueOf(&id).Elem(), reflect.ValueOf(other).Elem()
-	for range 1 + a.IntN(2) {
-		i := a.IntN(mine.NumField())
-		mine.Field(i).Set(others.Field(i))
-	}
-	return &id
-}
-
-// question changes a field or two of an earlier question, or all of an empty one.
-// One step at a time is what shows a field that was overlooked.
-func (a *author) question(who []*identity.Identity, like *decision.Question) *decision.Question {
-	q := *like
+// question is a random one.
+func (a *author) question(who []*identity.Identity) *decision.Question {
 	lists := func() map[string][]string {
 		return among(a.Rand, nil, map[string][]string{}, map[string][]string{"q": a.some()}, map[string][]string{"q": a.some(), "p": a.some()})
 	}
-	sets := []func(){
-		func() { q.Request.Method = a.word() },
-		func() { q.Request.Scheme = a.word() },
-		func() { q.Request.Host = a.word() },
-		func() { q.Request.Port = among(a.Rand, 0, 80, 443) },
-		func() { q.Request.Path = a.word() },
-		func() { q.Request.Segments = a.some() },
-		func() { q.Request.RawPath = a.word() },
-		func() { q.Request.Query = url.Values(lists()) },
-		func() { q.Request.Protocol = a.word() },
-		func() {
-			q.Request.ClientIP = among(a.Rand, netip.Addr{}, netip.MustParseAddr("10.0.0.1"),
-				netip.MustParseAddr("::ffff:10.0.0.1"), netip.MustParseAddr("fe80::1%a"))
+	return &decision.Question{
+		Request: decision.Request{
+			ID: fmt.Sprint(a.IntN(1000)), Method: a.word(), Scheme: a.word(), Host: a.word(), Port: among(a.Rand, 0, 80, 443),
+			Path: a.word(), Segments: a.some(), RawPath: a.word(), Query: lists(), Protocol: a.word(),
+			Header: among(a.Rand, nil, map[string][]string{"X-A": a.some()}, map[string][]string{"X-A": a.some(), "Content-Type": a.some()},
+				map[string][]string{"x-a": a.some(), "Accept": a.some()}, map[string][]string{"X-A": a.some(), "x-a": a.some()}),
+			ClientIP: among(a.Rand, netip.Addr{}, netip.MustParseAddr("10.0.0.1"),
+				netip.MustParseAddr("::ffff:10.0.0.1"), netip.MustParseAddr("fe80::1%a")),
 		},
-		func() {
-			q.Request.Header = among(a.Rand, nil, map[string][]string{"X-A": a.some()}, map[string][]string{"X-A": a.some(), "Content-Type": a.some()},
-				map[string][]string{"x-a": a.some(), "Accept": a.some()}, map[string][]string{"X-A": a.some(), "x-a": a.some()})
-		},
-		func() { q.Identity = among(a.Rand, who...) },
-		func() { q.Identity = a.sibling(q.Identity) },
-		func() { q.Identity = a.sibling(q.Identity) },
-		func() { q.Identity = a.sibling(q.Identity) },
-		func() { q.Identity = a.sibling(q.Identity) },
-		func() {
-			q.Time = noon.Add(among(a.Rand, 0, 400*time.Millisecond, time.Second, 2*time.Minute, 3*time.Hour, 24*time.Hour))
-		},
-		func() { q.Time = q.Time.In(among(a.Rand, time.UTC, time.FixedZone("CET", 3600))) },
-		func() { q.Site.Host = a.word() },
-		func() { q.Site.Policy = a.maybe() },
+		Identity: among(a.Rand, who...),
+		Time: noon.Add(among(a.Rand, 0, 400*time.Millisecond, time.Second, 2*time.Minute, 3*time.Hour, 24*time.Hour)).
+			In(among(a.Rand, time.UTC, time.FixedZone("CET", 3600))),
+		Site: decision.Site{Host: a.word(), Policy: a.maybe()},
 	}
-	for _, set := range sets {
-		if like.Request.Method == "" || a.IntN(len(sets)) == 0 {
-			set()
+}
+
+// fieldOwners are the Go fields behind the fields of the input, where the names
+// alone do not tell.
+var fieldOwners = map[field][]string{
+	requestID:             {"ID"},
+	requestHeaders:        {"Header"},
+	requestClientIP:       {"ClientIP"},
+	requestRawPath:        {"RawPath"},
+	identityAuthenticated: {},
+	identityEmailVerified: {"EmailVerified", "Email"},
+	identityAuthTime:      {"AuthTime"},
+	identityAuthAge:       {"AuthTime"},
+	identitySessionID:     {"SessionID"},
+	identityID:            {"ID"},
+	identityAMR:           {"AMR"},
+}
+
+// blend takes what is reached from q, and all else from other.
+func (a *author) blend(r *reach, q, other *decision.Question) *decision.Question {
+	out := *other
+	id := identity.Identity{Method: identity.Session}
+	if other.Identity.Authenticated() {
+		id = *other.Identity
+	}
+	for _, p := range r.parts {
+		group, name, _ := strings.Cut(fieldNames[p.field], ".")
+		owners, special := fieldOwners[p.field]
+		if !special {
+			owners = []string{strings.ToUpper(name[:1]) + name[1:]}
+		}
+		switch {
+		case group == "time" || p.field == identityAuthAge:
+			out.Time = q.Time
+		case group == "request" && p.name != "":
+			takeName(&out.Request, &q.Request, owners[0], p.name)
+		case group == "request":
+			copyFields(&out.Request, &q.Request, owners)
+		case group == "site":
+			copyFields(&out.Site, &q.Site, owners)
+		}
+		if group != "identity" {
+			continue
+		}
+		if !q.Identity.Authenticated() {
+			out.Identity = q.Identity
+			continue
+		}
+		if p.name != "" {
+			takeName(&id, q.Identity, owners[0], p.name)
+		} else {
+			copyFields(&id, q.Identity, owners)
+		}
+		out.Identity = &id
+	}
+	return &out
+}
+
+func copyFields(to, from any, names []string) {
+	for _, name := range names {
+		reflect.ValueOf(to).Elem().FieldByName(name).Set(reflect.ValueOf(from).Elem().FieldByName(name))
+	}
+}
+
+// takeName copies one entry of a map in a field, and leaves the other entries.
+func takeName(to, from any, field, name string) {
+	target, source := reflect.ValueOf(to).Elem().FieldByName(field), reflect.ValueOf(from).Elem().FieldByName(field)
+	mixed := reflect.MakeMap(target.Type())
+	for _, k := range target.MapKeys() {
+		if !strings.EqualFold(k.String(), name) {
+			mixed.SetMapIndex(k, target.MapIndex(k))
 		}
 	}
-	q.Request.ID = fmt.Sprint(a.IntN(1000))
-	return &q
+	for _, k := range source.MapKeys() {
+		if strings.EqualFold(k.String(), name) {
+			mixed.SetMapIndex(k, source.MapIndex(k))
+		}
+	}
+	target.Set(mixed)
 }

@@ -108,7 +108,7 @@ func (p *Portal) showAccount(v *visit, id *identity.Identity, status int, wrong 
 		More: len(sessions) == maxSessions, newPassword: p.newPassword("New password", wrong),
 	}
 	data.Others = slices.ContainsFunc(data.Sessions, func(s sessionRow) bool { return !s.Current })
-	page := view{Title: "Your account", Scene: desk, Site: v.Site, Data: data, Notice: notices[v.r.URL.Query().Get("done")]}
+	page := view{Title: "Your account", Scene: desk, Data: data, Notice: notices[v.r.URL.Query().Get("done")]}
 	if len(wrong) > 0 {
 		page.Error = "Your password was not changed. See what is wrong below."
 	}

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -120,6 +121,35 @@ func TestChangingThePassword(t *testing.T) {
 	t.Run("by JSON", func(t *testing.T) {
 		wantStatus(t, b.json("/_gatehouse/account/password", `{"current":"`+other+`","password":"`+secret+`"}`), http.StatusNoContent)
 	})
+}
+
+// An administrator's reset, in the moment after the old password was checked,
+// must not be undone by somebody who knows only the old one.
+func TestChangeRacingReset(t *testing.T) {
+	h := newHouse(t)
+	h.person("alice")
+	b := h.browser()
+	b.signIn("alice", secret)
+	id, err := h.sessions.Identify(t.Context(), b.token())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	v := &visit{w: w, r: b.form("/_gatehouse/account/password")}
+	proved, err := h.portal.prove(v, "alice", secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reset, err := h.users.Update(t.Context(), "alice", func(u *user.User) error { u.PasswordHash = "reset"; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.portal.setPassword(v, id, proved, other)
+	wantStatus(t, w, http.StatusConflict)
+	wantWords(t, w, "Your account has just changed")
+	if now, err := h.users.Get(t.Context(), "alice"); err != nil || now.PasswordHash != reset.PasswordHash {
+		t.Errorf("the reset was undone: %v", err)
+	}
 }
 
 func TestRevoking(t *testing.T) {

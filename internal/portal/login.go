@@ -151,7 +151,7 @@ func (p *Portal) refuseLogin(v *visit, status int, data loginData, text string) 
 func (p *Portal) showLogin(v *visit, status int, data loginData, page view) {
 	data.RememberMe = p.o.RememberMe
 	data.Switch = p.loginURL(data.ReturnTo, stepSwitch)
-	page.Data, page.Scene, page.Site = data, open, v.Site
+	page.Data, page.Scene, page.Site = data, open, siteName(v.Site)
 	switch {
 	case data.Reauth:
 		page.Title = "Confirm that it is you"
@@ -187,6 +187,18 @@ func (p *Portal) returnTo(raw string) string {
 		return "/"
 	}
 	return back
+}
+
+// siteName is how a site's configured name reads to a person: a host without
+// its scheme, or nothing for one that only names a port.
+func siteName(site string) string {
+	if _, host, ok := strings.Cut(site, "://"); ok {
+		site = host
+	}
+	if strings.HasPrefix(site, ":") {
+		return ""
+	}
+	return strings.TrimSuffix(site, "/")
 }
 
 // sameName reports whether what was typed is the user called name.

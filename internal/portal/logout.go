@@ -34,7 +34,7 @@ func (p *Portal) getLogout(v *visit) {
 		v.reply(logoutReply{SignedIn: id != nil, Username: name})
 		return
 	}
-	p.show(v, http.StatusOK, "logout", view{Title: "Sign out", Scene: open, Site: v.Site, Data: logoutData{name}})
+	p.show(v, http.StatusOK, "logout", view{Title: "Sign out", Scene: open, Data: logoutData{name}})
 }
 
 // postLogout ends the session in the store and then in the browser. When the

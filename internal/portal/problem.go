@@ -55,7 +55,6 @@ func (p *Portal) fail(v *visit, pr problem.Problem, advice ...string) {
 // when the store is back, so is the session.
 func (p *Portal) fault(v *visit, doing string, err error) {
 	p.o.Logger.ErrorContext(v.r.Context(), "portal: "+doing, "request_id", v.RequestID, "error", err)
-	v.w.Header().Del("Set-Cookie")
 	p.fail(v, problem.Problem{})
 }
 

@@ -15,7 +15,6 @@ type copied struct {
 	Session
 	raw      []byte // as stored, for the compare-and-swap of a touch
 	touching atomic.Bool
-	dead     atomic.Bool // over, and gone from the store: for good
 	built    atomic.Pointer[built]
 }
 
@@ -74,7 +73,7 @@ func (m *Manager) find(ctx context.Context, k *key, now time.Time) (*copied, err
 		}
 	}
 	// A record under another's key is nobody's.
-	if !found || c.dead.Load() || c.ID != string(k.id()) {
+	if !found || c.ID != string(k.id()) {
 		return nil, identity.ErrUnknown
 	}
 	if c.over(now) {
@@ -96,7 +95,7 @@ func (m *Manager) Alive(ctx context.Context, id *identity.Identity) (bool, error
 	if err != nil {
 		return false, fmt.Errorf("looking up a session: %w", err)
 	}
-	if !found || c.dead.Load() || c.ID != id.SessionID || c.UserID != id.ID || c.over(m.now()) {
+	if !found || c.ID != id.SessionID || c.UserID != id.ID || c.over(m.now()) {
 		return false, nil
 	}
 	account, err := m.account(ctx, &c.Session)
@@ -157,14 +156,13 @@ func (m *Manager) bury(ctx context.Context, c *copied, now time.Time) (*copied, 
 	}
 	if !found {
 		// The store may only hide what is past its time and sweep it later, and
-		// judges that by a clock, too. Writing over it leaves nothing to find.
-		if err := m.store.Put(ctx, key, nil, time.Second); err != nil {
+		// judges that by a clock, too. Written once more, it can be deleted.
+		if err := m.store.Put(ctx, key, c.raw, time.Second); err != nil {
 			return nil, fmt.Errorf("removing a session that is over: %w", err)
 		}
 	}
 	if _, err := m.store.Delete(ctx, key); err != nil {
 		return nil, fmt.Errorf("removing a session that is over: %w", err)
 	}
-	c.dead.Store(true)
 	return nil, identity.ErrUnknown
 }

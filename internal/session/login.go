@@ -48,7 +48,7 @@ func (m *Manager) Create(ctx context.Context, l Login) (token string, s *Session
 	s = &Session{
 		ID: ID(token), Username: l.Username, UserID: l.UserID, Epoch: l.Epoch,
 		Created: now, AuthTime: now, LastSeen: now, Expires: now.Add(lim.lifetime), Idle: lim.idle,
-		Remember: l.Remember, AMR: l.AMR, Provider: l.Provider,
+		Remember: l.Remember && m.offers, AMR: l.AMR, Provider: l.Provider,
 		ClientIP: short(l.ClientIP), UserAgent: short(l.UserAgent),
 	}
 	raw, err := json.Marshal(s)

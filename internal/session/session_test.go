@@ -341,6 +341,9 @@ func TestEnds(t *testing.T) {
 			t.Errorf("%+v %v", got, err)
 		}
 		w.clock.pass(9 * time.Minute)
+		if _, err := tight.Get(t.Context(), s.ID); !errors.Is(err, ErrNotFound) {
+			t.Error(err)
+		}
 		if _, err := tight.Identify(t.Context(), token); !errors.Is(err, identity.ErrUnknown) {
 			t.Error(err)
 		}

@@ -33,6 +33,23 @@ func TestTouch(t *testing.T) {
 			t.Errorf("%+v %v", got, err)
 		}
 	})
+	t.Run("many requests at once start one", func(t *testing.T) {
+		w := newWorld(t, Options{})
+		token, _ := w.login()
+		goOn := make(chan struct{})
+		w.Manager.store = stuck{Store: w.store, until: goOn}
+		w.clock.pass(time.Minute)
+		for range 10 {
+			if _, err := w.Identify(ctx, token); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(w.slots); n != 1 {
+			t.Errorf("%d touches under way, want 1", n)
+		}
+		close(goOn)
+		w.touches.Wait()
+	})
 	t.Run("a short idle time is touched more often", func(t *testing.T) {
 		w := newWorld(t, Options{IdleTimeout: time.Minute})
 		token, _ := w.login()
@@ -72,6 +89,22 @@ func TestTouch(t *testing.T) {
 			other.touches.Wait()
 		}
 		w.in(token, true)
+		w.in(token, true)
+	})
+	t.Run("a copy that missed another instance's touch refuses nobody", func(t *testing.T) {
+		w := newWorld(t, Options{})
+		token, _ := w.login()
+		other := NewManager(deaf{w.store}, Options{Accounts: w.accounts, Clock: w.clock.Now})
+		defer other.Close()
+		if _, err := other.Identify(ctx, token); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.pass(time.Hour)
+		w.in(token, true)
+		w.clock.pass(time.Hour)
+		if _, err := other.Identify(ctx, token); err != nil {
+			t.Error(err)
+		}
 		w.in(token, true)
 	})
 	t.Run("a clock set back writes nothing older", func(t *testing.T) {
@@ -143,6 +176,11 @@ func TestClose(t *testing.T) {
 	})
 }
 
+// deaf is a store whose notices never arrive.
+type deaf struct{ store.Store }
+
+func (deaf) Watch(func(string)) (stop func()) { return func() {} }
+
 // stuck is a store whose writes stop until they are let go, and then fail.
 type stuck struct {
 	store.Store
@@ -177,6 +215,14 @@ func TestBoundedTouches(t *testing.T) {
 	w.touches.Wait()
 	if n := len(w.slots); n != 0 {
 		t.Errorf("%d slots are still taken", n)
+	}
+	// Those that failed and those that found no slot are made up for.
+	w.Manager.store = w.store
+	for _, token := range tokens {
+		w.in(token, true)
+	}
+	if n := w.store.writes.Load(); n != int64(len(tokens)) {
+		t.Errorf("%d were touched, want %d", n, len(tokens))
 	}
 }
 

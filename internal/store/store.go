@@ -143,3 +143,14 @@ func CheckTTL(ttl time.Duration) error {
 	}
 	return nil
 }
+
+// CheckPut checks what is given to Put, Create and Swap.
+func CheckPut(key string, value []byte, ttl time.Duration) error {
+	if err := CheckKey(key); err != nil {
+		return err
+	}
+	if err := CheckValue(value); err != nil {
+		return err
+	}
+	return CheckTTL(ttl)
+}

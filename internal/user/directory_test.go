@@ -238,6 +238,17 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("%v %v", u.Groups, err)
 		}
 	})
+	t.Run("an account shares nothing with the record", func(t *testing.T) {
+		u, err := d.Get(t.Context(), "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := u.Account()
+		u.Roles[0], u.Groups[0] = "root", "root"
+		if a.Roles[0] != "admin" || a.Groups[0] != "g0" {
+			t.Errorf("%+v", a)
+		}
+	})
 	t.Run("an account that was handed out does not change", func(t *testing.T) {
 		a, _, _ := d.Account(t.Context(), "alice")
 		change(func(u *User) { u.Roles[0] = "root" })

@@ -110,8 +110,7 @@ func badName(reason string) error { return &InvalidError{Field: "username", Reas
 // that are private, unassigned or half of a pair, spaces other than ASCII's,
 // and letters and marks that are rendered as nothing.
 func invisible(r rune) bool {
-	return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
-		r == 0x17B4 || r == 0x17B5 // Khmer inherent vowels: default ignorable, but in no table of package unicode
+	return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // CheckLabel says what is wrong with the name of a role or group, or returns

@@ -29,7 +29,7 @@ func (s *Store) Get(ctx context.Context, key string) (value []byte, found bool, 
 
 // Put sets key.
 func (s *Store) Put(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	if err := checkPut(key, value, ttl); err != nil {
+	if err := store.CheckPut(key, value, ttl); err != nil {
 		return err
 	}
 	value = bytes.Clone(value) // the caller may be gone before it is written
@@ -41,7 +41,7 @@ func (s *Store) Put(ctx context.Context, key string, value []byte, ttl time.Dura
 
 // Create sets key if there is none. That there is one costs no disk sync.
 func (s *Store) Create(ctx context.Context, key string, value []byte, ttl time.Duration) (created bool, err error) {
-	if err := checkPut(key, value, ttl); err != nil {
+	if err := store.CheckPut(key, value, ttl); err != nil {
 		return false, err
 	}
 	if _, found, err := s.Get(ctx, key); err != nil || found {
@@ -60,7 +60,7 @@ func (s *Store) Create(ctx context.Context, key string, value []byte, ttl time.D
 
 // Swap sets key if it holds exactly old. That it does not costs no disk sync.
 func (s *Store) Swap(ctx context.Context, key string, old, value []byte, ttl time.Duration) (swapped bool, err error) {
-	if err := checkPut(key, value, ttl); err != nil {
+	if err := store.CheckPut(key, value, ttl); err != nil {
 		return false, err
 	}
 	if v, found, err := s.Get(ctx, key); err != nil || !found || !bytes.Equal(v, old) {
@@ -215,14 +215,4 @@ func (s *Store) view(ctx context.Context, fn func(*bbolt.Tx) error) (err error) 
 		return s.unavailable(err)
 	}
 	return nil
-}
-
-func checkPut(key string, value []byte, ttl time.Duration) error {
-	if err := store.CheckKey(key); err != nil {
-		return err
-	}
-	if err := store.CheckValue(value); err != nil {
-		return err
-	}
-	return store.CheckTTL(ttl)
 }

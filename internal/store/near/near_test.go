@@ -225,6 +225,15 @@ func TestTrust(t *testing.T) {
 		s.silently("k/a", "2")
 		want(t, c, "k/a", "2")
 	})
+	t.Run("less trust later ends what was read under more", func(t *testing.T) {
+		s := newScripted("k/a", "1")
+		c, now := clocked(s)
+		want(t, c, "k/a", "1")
+		s.trust.Store(int64(time.Second))
+		s.silently("k/a", "2")
+		*now = time.Minute
+		want(t, c, "k/a", "2")
+	})
 	t.Run("more trust later does not stretch what was read under less", func(t *testing.T) {
 		s := newScripted("k/a", "1")
 		s.trust.Store(int64(time.Second))
@@ -334,6 +343,32 @@ func TestRaces(t *testing.T) {
 		}
 		close(goOn)
 		leader.Wait()
+	})
+	t.Run("a decoder that panics for one does not answer for another", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newScripted("k/a", "1")
+			panics := true
+			c := New(s, 10, func(raw []byte) (*string, error) {
+				if panics {
+					panics = false
+					panic("decoder")
+				}
+				return text(raw)
+			})
+			defer c.Close()
+			goOn := make(chan struct{})
+			s.onRead(func(context.Context, string) error { <-goOn; return nil })
+			var all sync.WaitGroup
+			all.Go(func() {
+				defer func() { _ = recover() }()
+				_, _, _ = c.Get(t.Context(), "k/a")
+			})
+			synctest.Wait()
+			all.Go(func() { want(t, c, "k/a", "1") })
+			synctest.Wait()
+			close(goOn)
+			all.Wait()
+		})
 	})
 	t.Run("a decoder that panics leaves nobody waiting", func(t *testing.T) {
 		s := newScripted("k/a", "1")

@@ -2,6 +2,8 @@ package redis
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -40,18 +42,18 @@ end
 `
 
 var (
-	putScript = goredis.NewScript(changing + `
+	putScript = newScript(changing + `
 return set(ARGV[3], ARGV[4])`)
 
-	createScript = goredis.NewScript(changing + `
+	createScript = newScript(changing + `
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 return set(ARGV[3], ARGV[4])`)
 
-	swapScript = goredis.NewScript(changing + `
+	swapScript = newScript(changing + `
 if redis.call('GET', KEYS[1]) ~= ARGV[5] then return 0 end
 return set(ARGV[3], ARGV[4])`)
 
-	takeScript = goredis.NewScript(changing + `
+	takeScript = newScript(changing + `
 local value = redis.call('GET', KEYS[1])
 if not value then return false end
 publish()
@@ -59,7 +61,7 @@ redis.call('DEL', KEYS[1])
 forget()
 return value`)
 
-	deleteScript = goredis.NewScript(changing + `
+	deleteScript = newScript(changing + `
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 publish()
 redis.call('DEL', KEYS[1])
@@ -67,7 +69,7 @@ forget()
 return 1`)
 
 	// The same arithmetic as store.Rate. All numbers stay below 2^53.
-	chargeScript = goredis.NewScript(`
+	chargeScript = newScript(`
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local every, window, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -127,11 +129,19 @@ type once struct{ *goredis.Cmd }
 
 func (once) NoRetry() bool { return true }
 
+// script is the text of a script and the hash by which a server remembers it.
+type script struct{ text, hash string }
+
+func newScript(text string) script {
+	h := sha1.Sum([]byte(text)) // Redis' own choice; nothing rests on its strength
+	return script{text, hex.EncodeToString(h[:])}
+}
+
 // run runs a script once, by its hash or, if the server does not know it yet, by
 // its text.
-func (s *Store) run(ctx context.Context, script *goredis.Script, text string, keys []string, args ...any) (any, error) {
+func (s *Store) run(ctx context.Context, sc script, keys []string, args ...any) (any, error) {
 	all := make([]any, 0, 3+len(keys)+len(args))
-	all = append(all, "evalsha", script.Hash(), len(keys))
+	all = append(all, "evalsha", sc.hash, len(keys))
 	for _, k := range keys {
 		all = append(all, k)
 	}
@@ -139,7 +149,7 @@ func (s *Store) run(ctx context.Context, script *goredis.Script, text string, ke
 	cmd := once{goredis.NewCmd(ctx, all...)}
 	err := s.client.Process(ctx, cmd)
 	if goredis.HasErrorPrefix(err, "NOSCRIPT") {
-		all[0], all[1] = "eval", text
+		all[0], all[1] = "eval", sc.text
 		cmd = once{goredis.NewCmd(ctx, all...)}
 		err = s.client.Process(ctx, cmd)
 	}
