@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -89,7 +90,8 @@ func (c *adminCall) addUser() error {
 	if err := c.read(&in); err != nil {
 		return err
 	}
-	if _, err := user.NormalizeName(in.Username); err != nil {
+	name, err := user.NormalizeName(in.Username)
+	if err != nil {
 		return err
 	}
 	hash, err := c.hash(in.Password, in.Username, in.Email, in.Name)
@@ -101,7 +103,7 @@ func (c *adminCall) addUser() error {
 		Roles: in.Roles, Groups: in.Groups, PasswordHash: hash,
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	c.record(audit.UserAdded, u.Username)
 	return c.write(http.StatusCreated, viewUser(u))

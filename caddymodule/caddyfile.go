@@ -62,10 +62,11 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    authorization pass
 //	}
 //
-// With a matcher it makes two routes: beside the gate, one for all other
-// requests, that serves the portal and takes our headers off. Without that the
-// login page would be missing, and anybody could send the app an identity
-// around the gate.
+// With a matcher it makes two routes: after the gate, one for the requests that
+// came through none, that serves the portal and takes our headers off. Without
+// that the login page would be missing, and anybody could send the app an
+// identity around the gate. It has no matcher of its own: so Caddy sorts it
+// behind all gates of the site, and no request can slip between two matchers.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive's own name
 	matcher, err := h.ExtractMatcherSet()
@@ -81,8 +82,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if matcher == nil {
 		return gate, nil
 	}
-	outside := caddy.ModuleMap{"not": h.JSON(caddyhttp.MatchNot{MatcherSetsRaw: []caddy.ModuleMap{matcher}})}
-	return append(route(outside, &config.Site{Name: site.Name, PortalOnly: true}), gate...), nil
+	return append(gate, route(nil, &config.Site{Name: site.Name, PortalOnly: true})...), nil
 }
 
 func readSite(h httpcaddyfile.Helper, site *config.Site) error {

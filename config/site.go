@@ -15,9 +15,10 @@ type Site struct {
 	Name string `json:"name,omitempty"`
 
 	// PortalOnly makes this no gate at all but the company that a gate with a
-	// matcher needs: it serves the portal under /_gatehouse/, takes our headers off
-	// every other request, so that nobody can send them to the app around the
-	// gate, and passes it on undecided. Default: false.
+	// matcher needs. Of the requests that came through no gate it serves those
+	// under /_gatehouse/ as the portal, takes our headers off the others, so that
+	// nobody can send them to the app around the gate, and passes those on
+	// undecided. It stands after the gate. Default: false.
 	PortalOnly bool `json:"portal_only,omitempty"`
 
 	// Allow are the rules by which a request may pass: any one of them is enough.

@@ -1,9 +1,12 @@
 package test
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -12,7 +15,8 @@ import (
 // TestCLI runs the scripts as shell sessions, each beside a server of its own.
 func TestCLI(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "scripts",
+		Dir:  "scripts",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 		Setup: func(env *testscript.Env) error {
 			s := newServer(env.T().(testing.TB), "", "gatehouse {\n allow role admin\n}").start()
 			env.Setenv("PATH", filepath.Dir(caddyBinary)+string(os.PathListSeparator)+env.Getenv("PATH"))
@@ -22,4 +26,24 @@ func TestCLI(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// exits is `exits STATUS PROGRAM ARGS…`: the program must end with that status.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS PROGRAM ARGS…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var ended *exec.ExitError
+	switch err := ts.Exec(args[1], args[2:]...); {
+	case errors.As(err, &ended):
+		got = ended.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
 }

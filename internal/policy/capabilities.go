@@ -57,10 +57,25 @@ func tidy(errs ast.Errors) error {
 	out := make([]error, 0, len(errs))
 	seen := map[string]bool{}
 	for _, e := range errs {
-		if text := e.Error(); !seen[text] {
+		if text := printed(e); !seen[text] {
 			seen[text] = true
-			out = append(out, e)
+			out = append(out, errors.New(text))
 		}
 	}
 	return errors.Join(out...)
+}
+
+// printed is an error as OPA prints it, with the column as well.
+func printed(e *ast.Error) string {
+	if e.Location == nil || e.Location.File == "" {
+		return e.Error()
+	}
+	text := fmt.Sprintf("%s:%d:%d: %s: %s", e.Location.File, max(e.Location.Row, 1), max(e.Location.Col, 1), e.Code, e.Message)
+	if e.Details == nil {
+		return text
+	}
+	for _, line := range e.Details.Lines() {
+		text += "\n\t" + line
+	}
+	return text
 }

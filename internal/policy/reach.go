@@ -139,7 +139,10 @@ func (a *analysis) walk(x any) {
 			return true
 		case *ast.Expr:
 			return a.expr(x)
-		case ast.Args, ast.Body, *ast.With, *ast.Term, *ast.Every, *ast.SomeDecl,
+		case *ast.With:
+			a.with(x)
+			return true
+		case ast.Args, ast.Body, *ast.Term, *ast.Every, *ast.SomeDecl,
 			*ast.Not, *ast.LogicalAnd, *ast.LogicalOr, *ast.TemplateString,
 			*ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension,
 			*ast.Array, ast.Set, ast.Object,
@@ -161,7 +164,7 @@ func (a *analysis) expr(expr *ast.Expr) bool {
 			a.call(terms)
 		}
 		for _, with := range expr.With {
-			a.walk(with)
+			a.with(with)
 		}
 	default:
 		a.never = true
@@ -169,10 +172,18 @@ func (a *analysis) expr(expr *ast.Expr) bool {
 	return true
 }
 
-// ref notes what one reference reads. A `with` modifier needs no care of its
-// own: a read below it yields either the part of the real input that is noted
-// here, or a part of the replacement, whose own references are noted too. The
-// target is noted as well, for a modifier can fail on what is there.
+// with notes a modifier. What is read below it needs no other care: a read yields
+// either the part of the real input that is noted for it, or a part of the
+// replacement, whose own references are noted here. The target is noted as well,
+// for a modifier can fail on what is there; input as a whole is always there.
+func (a *analysis) with(with *ast.With) {
+	if !ast.InputRootRef.Equal(with.Target.Value) && !ast.InputRootDocument.Equal(with.Target) {
+		a.walk(with.Target)
+	}
+	a.walk(with.Value)
+}
+
+// ref notes what one reference reads.
 func (a *analysis) ref(ref ast.Ref) {
 	ref = a.resolve(ref)
 	switch head := ref[0].Value; {

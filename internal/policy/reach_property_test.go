@@ -15,7 +15,7 @@ import (
 
 // How much the property test tries. Together more than 100,000 questions.
 const (
-	randomPolicies  = 600
+	randomPolicies  = 680
 	randomQuestions = 200
 )
 
@@ -26,7 +26,8 @@ func TestRememberedIsRight(t *testing.T) {
 	var total, hits, forgotten int
 	for seed := range uint64(randomPolicies) {
 		s := newStudy(t, seed)
-		if s == nil {
+		if s == nil || s.program.memory.reach.never {
+			forgotten++
 			continue
 		}
 		asked, hit, wrong := s.run(s.program.memory.reach, randomQuestions)
@@ -34,12 +35,9 @@ func TestRememberedIsRight(t *testing.T) {
 			t.Fatalf("seed %d: %s\n%s", seed, wrong, s.text())
 		}
 		total, hits = total+asked, hits+hit
-		if hit == 0 {
-			forgotten++
-		}
 	}
-	t.Logf("%d questions, %d answered from memory, %d policies without any", total, hits, forgotten)
-	if total < 100_000 || hits < total/4 {
+	t.Logf("%d questions, %d answered from memory, %d policies not remembered at all", total, hits, forgotten)
+	if total < 100_000 || hits < total/3 {
 		t.Errorf("the test has become too weak: %d questions, %d of them remembered", total, hits)
 	}
 }

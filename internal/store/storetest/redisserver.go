@@ -146,7 +146,8 @@ func (r *RedisServer) start() error {
 	r.cmd, r.exited = cmd, exited
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		if reply, err := command(r.Addr, "PING"); err == nil && reply == "PONG" {
+		reply, err := command(r.Addr, "PING")
+		if err == nil && reply == "PONG" || err != nil && strings.HasPrefix(err.Error(), "NOAUTH") {
 			return nil
 		}
 		select {
