@@ -13,6 +13,10 @@ import (
 // handlers behind it. Variables live in the server; no client can set one.
 const admittedVar = "gatehouse.pass"
 
+// outsideVar is where a request that passes by a gate leaves its passage, for a
+// gate that it may still meet.
+const outsideVar = "gatehouse.passage"
+
 // admitted returns the pass of the gate that the request came through, or nil.
 func admitted(r *http.Request) *gateway.Pass {
 	pass, _ := caddyhttp.GetVar(r.Context(), admittedVar).(*gateway.Pass)

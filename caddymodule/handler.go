@@ -173,10 +173,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	if h.PortalOnly {
-		if admitted(r) == nil {
-			w = live.outside.Clean(w, r)
-		}
-		return next.ServeHTTP(w, r)
+		return live.passBy(w, r, next)
+	}
+	if passage, ok := caddyhttp.GetVar(r.Context(), outsideVar).(*gateway.Passage); ok {
+		passage.Enter(r)
 	}
 	pass, ok := live.gate.Admit(w, r, caller)
 	if !ok {
@@ -187,6 +187,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	repl.Map(placeholders(pass.Identity, pass.ID))
 	return next.ServeHTTP(pass.Writer, pass.Request)
+}
+
+// passBy serves a request that this site's gates leave out. One that came
+// through a gate already keeps what that gate gave it.
+func (s *site) passBy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if admitted(r) != nil {
+		return next.ServeHTTP(w, r)
+	}
+	passage := s.outside.Clean(w, r)
+	defer passage.Close()
+	caddyhttp.SetVar(r.Context(), outsideVar, passage)
+	return next.ServeHTTP(passage.Writer, r)
 }
 
 // underPortal reports whether a path belongs to the portal. The path is

@@ -278,6 +278,68 @@ func rawRequest(t *testing.T, s *server, request string) string {
 	return string(answer)
 }
 
+func TestGatesOfParts(t *testing.T) {
+	s := newServer(t, "", `gatehouse /admin/* {
+		allow role admin
+	}
+	gatehouse {
+		allow signed_in
+	}`).start()
+	part := newServer(t, "gatehouse {\n store bolt {DIR}/state.db\n}", `gatehouse /admin/* {
+		allow role admin
+		headers {
+			X-Who {http.auth.user.username}
+		}
+	}
+	gatehouse /staff/*`).start()
+	for _, srv := range []*server{s, part} {
+		srv.addUser("alice", "--role", "admin")
+		srv.addUser("bob")
+	}
+	alice, bob, nobody := newVisitor(t), newVisitor(t), newVisitor(t)
+	alice.login(s, "alice")
+	bob.login(s, "bob")
+	t.Run("both gates must agree, and one sign-in serves both", func(t *testing.T) {
+		if e := alice.get(s.url("/admin/x")).echo(t); strings.Join(e.Headers["Remote-User"], "") != "alice" {
+			t.Errorf("%v", e.Headers)
+		}
+		if a := bob.get(s.url("/admin/x")); a.StatusCode != http.StatusForbidden {
+			t.Errorf("bob: %d", a.StatusCode)
+		}
+		if e := bob.get(s.url("/x")).echo(t); strings.Join(e.Headers["Remote-User"], "") != "bob" {
+			t.Errorf("%v", e.Headers)
+		}
+		if a := nobody.get(s.url("/x")); a.StatusCode != http.StatusUnauthorized {
+			t.Errorf("nobody: %d", a.StatusCode)
+		}
+	})
+	alice, bob = newVisitor(t), newVisitor(t)
+	alice.login(part, "alice")
+	bob.login(part, "bob")
+	t.Run("nobody forges an identity around the gates", func(t *testing.T) {
+		e := alice.get(part.url("/open"), "Remote-User", "root", "X_Who", "root", "X-Who", "root").echo(t)
+		for _, name := range []string{"Remote-User", "X_who", "X-Who", "Cookie"} {
+			if len(e.Headers[name]) != 0 {
+				t.Errorf("%s: %v", name, e.Headers[name])
+			}
+		}
+	})
+	t.Run("each part has its own rules and headers", func(t *testing.T) {
+		if e := alice.get(part.url("/admin/x")).echo(t); strings.Join(e.Headers["X-Who"], "") != "alice" || len(e.Headers["Remote-User"]) != 0 {
+			t.Errorf("%v", e.Headers)
+		}
+		if e := bob.get(part.url("/staff/x")).echo(t); strings.Join(e.Headers["Remote-User"], "") != "bob" {
+			t.Errorf("%v", e.Headers)
+		}
+		if a := bob.get(part.url("/admin/x")); a.StatusCode != http.StatusForbidden {
+			t.Errorf("bob: %d", a.StatusCode)
+		}
+		if a := newVisitor(t).navigate(part.url("/staff/x")); a.StatusCode != http.StatusFound {
+			t.Errorf("nobody: %d", a.StatusCode)
+		}
+	})
+}
+
 func TestWebSocket(t *testing.T) {
 	app := webSocketApp(t)
 	s := newServerFile(t, fmt.Sprintf(`{

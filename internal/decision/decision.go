@@ -33,8 +33,7 @@ type Request struct {
 	RawPath  string // as sent, still escaped
 	Query    url.Values
 	// Header has canonical names as net/http does; the policy sees them in lower
-	// case. Cookie, Authorization and key headers must be left out by name, see
-	// HiddenHeaders of the asker.
+	// case. The asker has taken Cookie, Authorization and key headers out.
 	Header   map[string][]string
 	ClientIP netip.Addr
 	Protocol string // "HTTP/1.1", "HTTP/2.0"

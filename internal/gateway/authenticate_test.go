@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-proxy/gatehouse/internal/decision"
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 )
 
@@ -123,6 +124,15 @@ func TestStaleCookieIsClearedOnEveryAnswer(t *testing.T) {
 			t.Errorf("%d, Set-Cookie: %q", res.StatusCode, got)
 		}
 	})
+}
+
+func TestPolicyFaultClearsNoCookie(t *testing.T) {
+	s := newScene()
+	s.options.Decider = deciderFunc(func(*decision.Question) (decision.Answer, error) { return decision.Answer{}, errors.New("timeout") })
+	res := s.do(t, get("/", "Cookie", "__Host-gatehouse=gone"))
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header["Set-Cookie"] != nil {
+		t.Errorf("%d, Set-Cookie: %q", res.StatusCode, res.Header["Set-Cookie"])
+	}
 }
 
 func TestStoreFaultIsNeverAPassAndClearsNoCookie(t *testing.T) {

@@ -135,6 +135,7 @@ func TestStoreFaultDoesNotCutAtOnceButInTheEnd(t *testing.T) {
 	defer gate.Close()
 	conn, r, _ := upgrade(t, gate)
 
+	time.Sleep(2 * s.options.LiveGrace) // the grace counts from the last good word, not from the start
 	failing.Store(true)
 	for before := asked.Load(); asked.Load() < before+3; {
 		time.Sleep(time.Millisecond)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
 )
@@ -19,10 +20,33 @@ func NewOutside(headers ...string) *Outside {
 	return &Outside{set: &stripSet{nameSet: newNameSet(defaultNames, pathOverrides, headers)}}
 }
 
-// Clean takes from the request what only a gate may send, in place, and returns
-// the writer that the app answers to.
-func (o *Outside) Clean(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+// Passage is one request on its way past a gate.
+type Passage struct {
+	Writer http.ResponseWriter // what the app answers to
+
+	response response
+	cookies  []string
+}
+
+// Clean takes from the request what only a gate may send, in place.
+func (o *Outside) Clean(w http.ResponseWriter, r *http.Request) *Passage {
+	p := &Passage{cookies: slices.Clone(r.Header["Cookie"])}
 	strip(r, o.set)
 	cookie.Strip(r.Header)
-	return &response{ResponseWriter: w}
+	p.response.ResponseWriter = w
+	p.Writer = &p.response
+	return p
 }
+
+// Enter is for a request that meets a gate after all, further in: the gate needs
+// the cookies, and from now on it guards the answer.
+func (p *Passage) Enter(r *http.Request) {
+	if len(p.cookies) > 0 {
+		r.Header["Cookie"] = p.cookies
+	}
+	p.response.open = true
+}
+
+// Close must be called once the app has answered, before the server finishes the
+// response: it cleans the header of an app that wrote nothing, and trailers.
+func (p *Passage) Close() { p.response.finish() }

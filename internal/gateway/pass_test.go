@@ -27,6 +27,13 @@ func TestIdentityHeaders(t *testing.T) {
 	if h["Cookie"] != nil {
 		t.Errorf("our cookie reached the app: %q", h["Cookie"])
 	}
+}
+
+func TestIdentityHeadersDoNotShareTheirEnds(t *testing.T) {
+	h := http.Header{}
+	if err := new(headerTable).set(h, alice()); err != nil {
+		t.Fatal(err)
+	}
 	h.Add("Remote-User", "x") // the lines share an array: growing one must not write into the next
 	if got := h.Get("Remote-Email"); got != "alice@example.com" {
 		t.Errorf("Remote-Email became %q", got)
@@ -105,6 +112,15 @@ func TestTheSitesOwnHeaders(t *testing.T) {
 	s.options.Headers[0].Value = func(*identity.Identity) (string, error) { return "a\nb", nil }
 	if res := s.do(t, getAs("/")); res.StatusCode != http.StatusForbidden {
 		t.Errorf("a line break passed with %d", res.StatusCode)
+	}
+}
+
+func TestSiteThatTellsTheAppNothing(t *testing.T) {
+	s := newScene()
+	s.options.NoHeaders = true
+	s.do(t, getAs("/", "Remote_User", "forged"))
+	if h := s.last(t).Header; len(h) != 1 || h.Get("X-Request-Id") == "" {
+		t.Errorf("the app got %v", h)
 	}
 }
 

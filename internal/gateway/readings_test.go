@@ -204,6 +204,30 @@ func TestEveryReadingIsDecided(t *testing.T) {
 	}
 }
 
+func TestStepOfOneReadingIsRequiredOfAll(t *testing.T) {
+	s := newScene()
+	s.options.Decider = deciderFunc(func(q *decision.Question) (decision.Answer, error) {
+		a := decision.Answer{Allow: true, Require: []decision.Step{decision.Login}}
+		if len(q.Request.Segments) == 2 {
+			a.Require = []decision.Step{decision.MFA}
+		}
+		return a, nil
+	})
+	if res := s.do(t, getAs("/a%2fb")); res.StatusCode != http.StatusUnauthorized || s.record(t).Verdict != StepUp {
+		t.Errorf("%d, verdict %q", res.StatusCode, s.record(t).Verdict)
+	}
+}
+
+func TestNumberSignBeforeARewrite(t *testing.T) {
+	s := newScene()
+	s.options.Decider = deciderFunc(allowAll)
+	r := get("/public")
+	r.RequestURI = "/public#/../admin" // the server rewrote the URL since
+	if res := s.do(t, r); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("status %d, want 400", res.StatusCode)
+	}
+}
+
 func TestReadingsMustAgreeAboutHeaders(t *testing.T) {
 	s := newScene()
 	s.options.Decider = deciderFunc(func(q *decision.Question) (decision.Answer, error) {

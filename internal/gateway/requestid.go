@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/rand"
 	"fmt"
 	"io"
 	"sync"
@@ -51,4 +52,4 @@ func (s *idSource) next(now time.Time) (string, error) {
 }
 
 // NewID returns an id like those of requests at a gate, for one that meets none.
-func NewID() string { return ulid.Make().String() }
+func NewID() string { return ulid.MustNew(ulid.Now(), rand.Reader).String() }

@@ -19,6 +19,7 @@ type response struct {
 	private bool        // the caller is signed in
 	clear   *cookie.Jar // take the session cookie from the browser; nil: do not
 	wrote   bool        // the final header is out
+	open    bool        // another one further in guards the answer
 
 	mu     sync.Mutex
 	conn   net.Conn // after Hijack
@@ -36,6 +37,9 @@ func (w *response) WriteHeader(status int) {
 }
 
 func (w *response) clean(status int) {
+	if w.open {
+		return
+	}
 	h := w.ResponseWriter.Header()
 	cookie.FilterResponse(h)
 	if status < 200 && status != http.StatusSwitchingProtocols {
@@ -52,6 +56,9 @@ func (w *response) clean(status int) {
 // finish cleans what was put into the header map and not sent through us: the
 // header that net/http writes for a handler that wrote nothing, and trailers.
 func (w *response) finish() {
+	if w.open {
+		return
+	}
 	if !w.wrote {
 		w.wrote = true
 		w.clean(http.StatusOK)
@@ -119,7 +126,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.conn = conn
-	if !w.wrote { // the handler will write the response head by itself
+	if !w.wrote && !w.open { // the handler will write the response head by itself
 		w.wrote = true
 		conn = &headConn{Conn: conn}
 		rw.Writer.Reset(conn)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/util"
 )
 
 // Report is what Check found. It is fine when Errors is empty.
@@ -47,9 +49,9 @@ func Check(ctx context.Context, dirs []string, builtin fs.FS) (*Report, error) {
 		r.add(err)
 	}
 	r.Packages = set.packages()
-	for name, mod := range set.modules.serving {
-		pkg := packageName(mod)
-		if set.modules.builtin[name] || !contains(r.Packages, pkg) {
+	for _, name := range util.KeysSorted(set.modules.serving) {
+		pkg := packageName(set.modules.serving[name])
+		if set.modules.builtin[name] || !slices.Contains(r.Packages, pkg) {
 			continue
 		}
 		if _, err := set.prepare(pkg, -1); err != nil {
@@ -71,32 +73,27 @@ func (r *Report) warn(set *compiled) {
 	c := newCompiler().WithSchemas(schemas)
 	c.Compile(set.modules.serving)
 	if c.Failed() {
-		for line := range strings.SplitSeq(tidy(c.Errors).Error(), "\n") {
-			r.Warnings = append(r.Warnings, line)
-		}
+		r.Warnings = append(r.Warnings, texts(tidy(c.Errors))...)
 	}
 }
 
-// add notes an error, which may be several.
+// add notes an error, which may be several, each once.
 func (r *Report) add(err error) {
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		for _, e := range joined.Unwrap() {
-			r.add(e)
+	for _, text := range texts(err) {
+		if !slices.Contains(r.Errors, text) {
+			r.Errors = append(r.Errors, text)
 		}
-		return
-	}
-	text := err.Error()
-	if !contains(r.Errors, text) {
-		r.Errors = append(r.Errors, text)
 	}
 }
 
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
+// texts takes joined errors apart.
+func texts(err error) (out []string) {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return []string{err.Error()}
 	}
-	return false
+	for _, e := range joined.Unwrap() {
+		out = append(out, texts(e)...)
+	}
+	return out
 }

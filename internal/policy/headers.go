@@ -103,7 +103,9 @@ func (c *compiled) headerNames(pkg ast.Ref) ([]string, error) {
 }
 
 func ruleHeaders(rule *ast.Rule, depth int) ([]string, error) {
-	at := func(err error) error { return fmt.Errorf("%s: %w", rule.Location, err) }
+	at := func(err error) error {
+		return fmt.Errorf("%s:%d:%d: %w", rule.Location.File, rule.Location.Row, rule.Location.Col, err)
+	}
 	var keys []*ast.Term
 	if ref := rule.Ref(); len(ref) > depth { // headers["X-Name"] := …
 		keys = append(keys, ref[depth])

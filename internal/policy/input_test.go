@@ -225,4 +225,3 @@ func FuzzInput(f *testing.F) {
 		}
 	})
 }
-

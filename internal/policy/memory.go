@@ -38,11 +38,11 @@ func newMemory(size int) *memory {
 		n *= 2
 	}
 	m.shards = make([]shard, n)
-	// A shard holds four generations: two on probation, two kept.
-	entries := max(1, size/n/4)
+	// A shard holds four generations: two on probation with a quarter of the
+	// room, two kept with the rest.
 	for i := range m.shards {
-		m.shards[i].probation.limit(entries)
-		m.shards[i].kept.limit(entries)
+		m.shards[i].probation.limit(max(1, size/n/8))
+		m.shards[i].kept.limit(max(1, size/n*3/8))
 	}
 	return m
 }
@@ -62,7 +62,7 @@ func (m *memory) put(key []byte, a decision.Answer) {
 		return
 	}
 	a.Cached = true
-	m.shard(key).put(&memo{key: string(key), answer: a, bytes: size})
+	m.shard(key).put(key, &memo{key: string(key), answer: a, bytes: size})
 }
 
 func (m *memory) shard(key []byte) *shard {
@@ -121,10 +121,10 @@ func (s *shard) elsewhere(key []byte) *memo {
 	return nil
 }
 
-func (s *shard) put(r *memo) {
+func (s *shard) put(key []byte, r *memo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.kept.young[r.key] == nil && s.elsewhere([]byte(r.key)) == nil {
+	if s.kept.young[r.key] == nil && s.elsewhere(key) == nil {
 		s.probation.add(r)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -91,7 +92,7 @@ func reasons(t *ast.Term) ([]string, string) {
 	out = out[:min(len(out), maxReasons)]
 	for i, r := range out {
 		if len(r) > maxReasonBytes {
-			out[i] = r[:maxReasonBytes]
+			out[i] = strings.ToValidUTF8(r[:maxReasonBytes], "")
 		}
 	}
 	return out, ""

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -143,7 +144,7 @@ func allowPath(values []string) [][]string {
 		case !strings.Contains(rest, "*"):
 			prefixes = append(prefixes, rest)
 		default:
-			globs = append(globs, globPattern(v))
+			globs = append(globs, matchStars(v))
 		}
 	}
 	var out [][]string
@@ -154,7 +155,7 @@ func allowPath(values []string) [][]string {
 		out = append(out, []string{affix("startswith", "strings.any_prefix_match", "input.request.path", prefixes)})
 	}
 	for _, g := range globs {
-		out = append(out, []string{fmt.Sprintf(`glob.match(%s, ["/"], input.request.path)`, literal(g))})
+		out = append(out, []string{g})
 	}
 	return out
 }
@@ -173,20 +174,20 @@ func denyPath(values []string) [][]string {
 	return allowPath(slices.Compact(all))
 }
 
-// globPattern turns a path with stars into a pattern for glob.match, in which
-// other characters have a meaning, too.
-func globPattern(path string) string {
+// matchStars compares with a path that has stars inside. A path with signs that
+// glob.match takes as its own becomes a regular expression: escaped, OPA's index
+// would take their backslashes for part of the path, and never find the rule.
+func matchStars(path string) string {
 	if rest, ends := strings.CutSuffix(path, "*"); ends {
 		path = strings.TrimRight(rest, "*") + "**"
 	}
-	var b strings.Builder
-	for _, r := range path {
-		if strings.ContainsRune(`?[]{}!\,-^`, r) {
-			b.WriteByte('\\')
-		}
-		b.WriteRune(r)
+	if !strings.ContainsAny(path, "[]{}!?") {
+		return fmt.Sprintf(`glob.match(%s, ["/"], input.request.path)`, literal(path))
 	}
-	return b.String()
+	pattern := regexp.QuoteMeta(path)
+	pattern = strings.ReplaceAll(pattern, `\*\*`, `.*`)
+	pattern = strings.ReplaceAll(pattern, `\*`, `[^/]*`)
+	return fmt.Sprintf("regex.match(%s, input.request.path)", literal("(?s)^"+pattern+"$"))
 }
 
 func allowNetwork(values []string) [][]string {

@@ -3,15 +3,10 @@ package portal
 import (
 	"errors"
 	"net/http"
-	"net/url"
-	"path"
-	"strings"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 	"github.com/gatehouse-proxy/gatehouse/internal/password"
 	"github.com/gatehouse-proxy/gatehouse/internal/problem"
-	"github.com/gatehouse-proxy/gatehouse/internal/returnto"
-	"github.com/gatehouse-proxy/gatehouse/internal/user"
 )
 
 // The steps that the login page knows besides plain signing in.
@@ -169,40 +164,4 @@ func (p *Portal) noWayIn(v *visit, back string) {
 		return
 	}
 	p.show(v, http.StatusNotFound, "login", view{Title: "Sign in", Scene: dim, Data: loginData{None: true, ReturnTo: back}})
-}
-
-// returnTo is where to go after signing in: raw if it leads back to this site,
-// else "/". Pages that would only lead here again are no destination.
-func (p *Portal) returnTo(raw string) string {
-	back, ok := returnto.Clean(raw)
-	if !ok {
-		return "/"
-	}
-	u, err := url.Parse(back)
-	if err != nil {
-		return "/"
-	}
-	switch page, _ := strings.CutPrefix(path.Clean(u.Path), p.o.Base); strings.ToLower(page) {
-	case "/login", "/logout", "/setup":
-		return "/"
-	}
-	return back
-}
-
-// siteName is how a site's configured name reads to a person: a host without
-// its scheme, or nothing for one that only names a port.
-func siteName(site string) string {
-	if _, host, ok := strings.Cut(site, "://"); ok {
-		site = host
-	}
-	if strings.HasPrefix(site, ":") {
-		return ""
-	}
-	return strings.TrimSuffix(site, "/")
-}
-
-// sameName reports whether what was typed is the user called name.
-func sameName(typed, name string) bool {
-	normal, err := user.NormalizeName(typed)
-	return err == nil && normal == name
 }

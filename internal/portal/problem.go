@@ -3,7 +3,6 @@ package portal
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
@@ -114,10 +113,7 @@ func wordsFor(pr problem.Problem) wording {
 
 // links are the ways on from a problem.
 func (p *Portal) links(r *http.Request, pr problem.Problem) []link {
-	here := ""
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		here = p.returnTo(r.URL.RequestURI())
-	}
+	here := p.here(r)
 	start := link{"/", "Go to the start page"}
 	switch pr.Status {
 	case http.StatusUnauthorized:
@@ -134,21 +130,6 @@ func (p *Portal) links(r *http.Request, pr problem.Problem) []link {
 		return []link{{here, "Try again"}}
 	}
 	return []link{start}
-}
-
-// loginURL is the login page with the way back; step may be empty.
-func (p *Portal) loginURL(back, step string) string {
-	q := url.Values{}
-	if back != "" && back != "/" {
-		q.Set("return_to", back)
-	}
-	if step != "" {
-		q.Set("step", step)
-	}
-	if len(q) == 0 {
-		return p.o.Base + "/login"
-	}
-	return p.o.Base + "/login?" + q.Encode()
 }
 
 func (p *Portal) retryAt(wait time.Duration) retryAt {

@@ -89,10 +89,19 @@ func TestProblemPages(t *testing.T) {
 			t.Errorf("markup came through: %s", body)
 		}
 	})
+	t.Run("the way back is what the browser shows", func(t *testing.T) {
+		r := httptest.NewRequest(http.MethodGet, site+"/inner", nil)
+		r.RequestURI = "/outer/inner?q"
+		w := httptest.NewRecorder()
+		h.portal.Problem(w, r, problem.Problem{})
+		if !strings.Contains(w.Body.String(), `href="/outer/inner?q"`) {
+			t.Errorf("another way back: %s", w.Body)
+		}
+	})
 	t.Run("a path that leads away is no link", func(t *testing.T) {
 		for _, target := range []string{"//evil.example/x", "/%2fevil.example", "/\\evil.example"} {
 			r := httptest.NewRequest(http.MethodGet, site+"/", nil)
-			r.URL.Path, r.URL.RawPath, r.URL.Opaque = target, target, target
+			r.RequestURI = target
 			w := httptest.NewRecorder()
 			h.portal.Problem(w, r, problem.Problem{})
 			if strings.Contains(w.Body.String(), "evil") {

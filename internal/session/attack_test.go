@@ -12,10 +12,6 @@ import (
 	"github.com/gatehouse-proxy/gatehouse/internal/store"
 )
 
-func containsText(e store.Entry, text string) bool {
-	return strings.Contains(e.Key, text) || strings.Contains(string(e.Value), text)
-}
-
 func TestMadeUpTokens(t *testing.T) {
 	w := newWorld(t, Options{})
 	token, s := w.login()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -194,7 +195,7 @@ func TestLogin(t *testing.T) {
 				t.Fatal(entries, err)
 			}
 			for _, e := range entries {
-				if slices.Contains([]string{e.Key, string(e.Value)}, token) || containsText(e, token) {
+				if strings.Contains(e.Key, token) || strings.Contains(string(e.Value), token) {
 					t.Errorf("%s: %s", e.Key, e.Value)
 				}
 			}

@@ -86,9 +86,12 @@ func TestNormalizeName(t *testing.T) {
 	}
 }
 
-// TestEveryCharacter walks through Unicode, which the fuzzer would not in a year.
+// TestEveryCharacter walks through Unicode, as no fuzzer would in a year.
 func TestEveryCharacter(t *testing.T) {
 	for r := rune(0); r <= unicode.MaxRune; r++ {
+		if unicode.Is(unicode.Unified_Ideograph, r) || 0xAC00 <= r && r <= 0xD7A3 || unicode.Is(unicode.Co, r) {
+			continue // nine in ten, without case and all alike
+		}
 		name, err := NormalizeName("a" + string(r))
 		if err != nil {
 			if strings.Contains(err.Error(), "stable") {

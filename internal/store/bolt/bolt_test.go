@@ -401,3 +401,35 @@ func TestCloseAnswersAll(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func BenchmarkGet(b *testing.B) {
+	s := open(b, filepath.Join(b.TempDir(), "gatehouse.db"), Options{})
+	for i := range 1000 {
+		if err := s.Put(b.Context(), fmt.Sprintf("session/%d", i), make([]byte, 400), time.Hour); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := s.Get(b.Context(), "session/500"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPut(b *testing.B) {
+	for _, writers := range []int{1, 32} {
+		b.Run(fmt.Sprintf("%d writers", writers), func(b *testing.B) {
+			s := open(b, filepath.Join(b.TempDir(), "gatehouse.db"), Options{})
+			b.SetParallelism(writers)
+			var n atomic.Int64
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := s.Put(b.Context(), fmt.Sprintf("session/%d", n.Add(1)%1000), make([]byte, 400), time.Hour); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+}

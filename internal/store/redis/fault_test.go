@@ -81,6 +81,7 @@ func refusedFast(t *testing.T, s *Store) {
 }
 
 func TestGoneAtStart(t *testing.T) {
+	t.Parallel()
 	server := storetest.Redis(t)
 	server.Stop()
 	var log logbook
@@ -251,4 +252,51 @@ func TestCloseEndsAll(t *testing.T) {
 		}
 	}
 	eventually(t, 5*time.Second, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before+1 })
+}
+
+// TestBoundedEverywhere freezes and kills the servers of a Cluster and a
+// Sentinel set-up: no operation may take longer there than with one server.
+func TestBoundedEverywhere(t *testing.T) {
+	t.Parallel()
+	nodes := storetest.RedisCluster(t)
+	master, _, sentinel := storetest.RedisSentinel(t)
+	for _, c := range []struct {
+		name, url string
+		servers   []*storetest.RedisServer
+	}{
+		{"cluster", "redis+cluster://" + nodes[0].Addr + "," + nodes[1].Addr, nodes},
+		{"sentinel", "redis+sentinel://" + sentinel.Addr + "/gatehouse", []*storetest.RedisServer{sentinel, master}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := openReady(t, c.url, Options{})
+			for _, server := range c.servers {
+				server.Pause(t)
+			}
+			eventually(t, 2*time.Second, "trust to end", func() bool { return s.Trust() == 0 })
+			refusedFast(t, s)
+			start := time.Now()
+			_, scanErr := s.Scan(t.Context(), "k/", "", 10)
+			_, countErr := s.Count(t.Context(), "k")
+			if !errors.Is(scanErr, store.ErrUnavailable) || !errors.Is(countErr, store.ErrUnavailable) || time.Since(start) > 2*opTimeout+time.Second {
+				t.Errorf("Scan: %v, Count: %v after %v", scanErr, countErr, time.Since(start))
+			}
+			fresh := open(t, c.url, Options{})
+			refusedFast(t, fresh)
+			for _, server := range c.servers {
+				server.Resume(t)
+			}
+			for _, s := range []*Store{s, fresh} {
+				eventually(t, 15*time.Second, "the store to work", func() bool { return s.Put(t.Context(), "k/a", nil, 0) == nil })
+				eventually(t, 15*time.Second, "the notices to arrive", func() bool { return s.Trust() > 0 })
+			}
+			for _, server := range c.servers {
+				server.Stop()
+			}
+			refusedFast(t, open(t, c.url, Options{}))
+			start = time.Now()
+			if err := s.Close(); err != nil || time.Since(start) > opTimeout {
+				t.Errorf("Close: %v after %v", err, time.Since(start))
+			}
+		})
+	}
 }

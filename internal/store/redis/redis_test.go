@@ -76,6 +76,7 @@ func TestStore(t *testing.T) {
 }
 
 func TestStoreOnCluster(t *testing.T) {
+	t.Parallel()
 	nodes := storetest.RedisCluster(t)
 	url := "redis+cluster://" + nodes[0].Addr + "," + nodes[1].Addr
 	storetest.Run(t, func(t *testing.T) store.Store {
@@ -98,6 +99,7 @@ func TestStoreOnCluster(t *testing.T) {
 }
 
 func TestStoreBehindSentinel(t *testing.T) {
+	t.Parallel()
 	master, replica, sentinel := storetest.RedisSentinel(t)
 	url := "redis+sentinel://" + sentinel.Addr + "/gatehouse?db=3"
 	storetest.Run(t, func(t *testing.T) store.Store {
@@ -250,5 +252,72 @@ func TestErrorsOfOurTimeLimitAreNotTheCallers(t *testing.T) {
 	s := open(t, "redis://127.0.0.1:1", Options{})
 	if err := s.unavailable(t.Context(), context.DeadlineExceeded); errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestNothingIsLeftBehind wants the indexes to shrink, too: by what is counted,
+// scanned or written, or they would grow for ever.
+func TestNothingIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	server := storetest.Redis(t)
+	s := open(t, server.URL(), Options{})
+	ctx := t.Context()
+	fill := func() {
+		server.Command(t, "FLUSHALL")
+		for i := range 100 {
+			if err := s.Put(ctx, fmt.Sprintf("k/%d", i), []byte("v"), 10*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(1100 * time.Millisecond)
+	}
+	for _, c := range []struct {
+		name  string
+		clear func() error
+		left  string
+	}{
+		{"count", func() error { _, err := s.Count(ctx, "k"); return err }, "0"},
+		{"scan", func() error { _, err := s.Scan(ctx, "k/", "", 1000); return err }, "0"},
+		{"write", func() error {
+			for i := range 200 {
+				if err := s.Put(ctx, fmt.Sprintf("k/%d", i), nil, 0); err != nil {
+					return err
+				}
+				if _, err := s.Delete(ctx, fmt.Sprintf("k/%d", i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, "0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			fill()
+			if err := c.clear(); err != nil {
+				t.Fatal(err)
+			}
+			if left := server.Command(t, "DBSIZE"); left != c.left {
+				t.Errorf("%s keys are left: %s", left, server.Command(t, "KEYS", "*"))
+			}
+		})
+	}
+	t.Run("charges", func(t *testing.T) {
+		server.Command(t, "FLUSHALL")
+		if _, err := s.Charge(ctx, "guess/a", store.Limit{Burst: 5, Every: 10 * time.Millisecond}, 3); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, time.Second, "the charge to expire", func() bool { return server.Command(t, "DBSIZE") == "0" })
+	})
+}
+
+func BenchmarkGet(b *testing.B) {
+	s := openReady(b, storetest.Redis(b).URL(), Options{})
+	if err := s.Put(b.Context(), "session/x", make([]byte, 400), time.Hour); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := s.Get(b.Context(), "session/x"); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -39,7 +39,7 @@ func ParseURL(raw string) (*Target, error) {
 	if !ok {
 		return nil, errors.New("a redis URL starts with redis://, rediss://, redis+sentinel:// or redis+cluster://")
 	}
-	t, port, err := scheme2target(scheme)
+	t, port, err := parseScheme(scheme)
 	if err != nil {
 		return nil, err
 	}
@@ -70,10 +70,13 @@ func ParseURL(raw string) (*Target, error) {
 	if err := t.path(strings.TrimPrefix(path, "/")); err != nil {
 		return nil, err
 	}
-	return t, t.query(query)
+	if err := t.query(query); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
-func scheme2target(scheme string) (t *Target, port string, err error) {
+func parseScheme(scheme string) (t *Target, port string, err error) {
 	base, kind, ok := strings.Cut(strings.ToLower(scheme), "+")
 	if !ok {
 		kind = "redis"
@@ -227,7 +230,7 @@ func (t *Target) poolSize() int { return max(16, 10*runtime.GOMAXPROCS(0)) }
 // what changes something is sent once (see once).
 func (t *Target) client() goredis.UniversalClient {
 	o := &goredis.UniversalOptions{
-		Addrs: t.Addrs, DB: t.DB, MasterName: t.Master, IsClusterMode: t.Kind == "cluster",
+		Addrs: t.Addrs, DB: t.DB, MasterName: t.Master,
 		Username: t.username, Password: t.password,
 		SentinelUsername: t.sentinelUsername, SentinelPassword: t.sentinelPassword,
 		ClientName: "gatehouse", Protocol: 2, // nothing here needs RESP3
@@ -236,11 +239,19 @@ func (t *Target) client() goredis.UniversalClient {
 		ContextTimeoutEnabled: true, DisableIdentity: true,
 		PoolSize: t.poolSize(), PipelinePoolSize: -1,
 	}
-	if t.Kind == "cluster" {
-		o.MaxRetries = -1 // its redirects are its retries
-	}
 	if t.TLS {
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	return goredis.NewUniversalClient(o)
+	switch t.Kind {
+	case "sentinel":
+		return goredis.NewFailoverClient(o.Failover())
+	case "cluster":
+		c := o.Cluster()
+		c.MaxRetries = -1 // its redirects are its retries
+		// The policies are for commands over several slots, which are not used
+		// here, and cost a question to the server that it may not answer.
+		c.DisableRoutingPolicies = true
+		return goredis.NewClusterClient(c)
+	}
+	return goredis.NewClient(o.Simple())
 }
