@@ -128,7 +128,7 @@ func TestEventStreamEndsWithTheSession(t *testing.T) {
 
 func TestStoreFaultDoesNotCutAtOnceButInTheEnd(t *testing.T) {
 	s := newScene()
-	s.options.LiveGrace = 150 * time.Millisecond
+	s.options.LiveGrace = 500 * time.Millisecond
 	_, failing, asked := revocable(s)
 	s.app = proxyTo(t, upgradingApp(t))
 	gate := httptest.NewServer(s.handler(t))

@@ -15,7 +15,7 @@ func TestCheck(t *testing.T) {
 		"fine":            {files{"a.rego": "package a\nallow if input.identity.roles[_] == \"x\"\n"}, "", "", "a"},
 		"unused variable": {files{"a.rego": "package a\nallow if { x := 1; true }\n"}, "a.rego:2:12: rego_compile_error: assigned var x unused", "", "a"},
 		"unused import":   {files{"a.rego": "package a\nimport data.b\nallow := true\n"}, "a.rego:2:1: rego_compile_error: import data.b unused", "", "a"},
-		"bad header":      {files{"a.rego": "package a\nallow := true\nheaders[\"Remote-User\"] := \"x\"\n"}, "a.rego:3: header Remote-User", "", "a"},
+		"bad header":      {files{"a.rego": "package a\nallow := true\nheaders[\"Remote-User\"] := \"x\"\n"}, "a.rego:3:1: header Remote-User", "", "a"},
 		"bad test":        {files{"a_test.rego": "package a\ntest_x if y\n"}, "a_test.rego:2:11:", "", ""},
 		"two problems":    {files{"a.rego": "package a\nallow if y\n", "b.rego": "package b\nallow if z\n"}, "a.rego:2:10: | b.rego:2:10:", "", ""},
 		"misspelt field":  {files{"a.rego": "package a\nallow := true\ndeny contains \"x\" if input.request.pth == \"/x\"\n"}, "", "a.rego:3:22", "a"},

@@ -18,7 +18,7 @@ const DefaultBudget = 25 * time.Millisecond
 
 // DefaultRemember is how many answers each entry remembers when Options say
 // nothing; they take about half a kilobyte each.
-const DefaultRemember = 16384
+const DefaultRemember = 8192
 
 // Options say what an Engine reads and how long it may take.
 type Options struct {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -161,6 +163,8 @@ func TestFolderErrors(t *testing.T) {
 		"a file":             {[]string{filepath.Join(dir, "a.rego")}, "is a file"},
 		"one in another":     {[]string{dir, filepath.Join(dir, "in")}, "overlap"},
 		"another in one":     {[]string{filepath.Join(dir, "in"), dir}, "overlap"},
+		"a dangling link":    {[]string{dangling(t)}, "gone.rego"},
+		"far too much":       {[]string{huge(t)}, "64 MiB"},
 		"the same one twice": {[]string{dir, dir}, "overlap"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -170,6 +174,68 @@ func TestFolderErrors(t *testing.T) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+func dangling(t *testing.T) string {
+	dir := t.TempDir()
+	if err := os.Symlink("nowhere", filepath.Join(dir, "gone.rego")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// huge is a folder whose data file has no end worth reading to; it takes no disk.
+func huge(t *testing.T) string {
+	dir := folder(t, files{"data.json": "{}"})
+	if err := os.Truncate(filepath.Join(dir, "data.json"), maxBytes+1); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Opening a pipe would wait for a writer for ever.
+func TestPipeIsNotOpened(t *testing.T) {
+	dir := folder(t, files{"a.rego": "package a\nallow := true\n"})
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.rego"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := NewEngine(Options{Dirs: []string{dir}})
+	defer e.Close()
+	if err := e.Load(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a test file adds to a package is not served.
+func TestTestFilesDoNotDecide(t *testing.T) {
+	e := load(t, Options{}, files{
+		"app.rego":      "package app\nallow if input.identity.username == \"root\"\n",
+		"app_test.rego": "package app\nallow if true\nheaders[\"X-Test\"] := \"1\"\ntest_it if allow\n",
+	})
+	n := entry(t, e, "app")
+	if a := decide(t, n, question("/")); a.Pass() || len(a.Headers) > 0 || len(n.StaticHeaders()) > 0 {
+		t.Errorf("%+v", a)
+	}
+}
+
+func TestOddAllowIsLoggedOnceForEachRevision(t *testing.T) {
+	dir := folder(t, files{"app.rego": "package app\nallow := \"yes\"\n"})
+	log := &notes{}
+	e := NewEngine(Options{Dirs: []string{dir}, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	defer e.Close()
+	for i := 1; i <= 2; i++ {
+		write(t, filepath.Join(dir, "app.rego"), fmt.Sprintf("package app\nallow := \"yes %d\"\n", i))
+		if err := e.Load(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		n := entry(t, e, "app")
+		for path := range 5 {
+			decide(t, n, question(fmt.Sprint("/", path)))
+		}
+		if got := strings.Count(log.String(), "not a boolean"); got != i {
+			t.Errorf("logged %d times after %d revisions", got, i)
+		}
 	}
 }
 

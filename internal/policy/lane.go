@@ -135,10 +135,14 @@ func (b *brake) Cancelled() bool {
 		b.begun.Store(true)
 	}
 	now := time.Now()
-	if now.Before(b.slow) || !b.begun.Load() && now.Before(b.last) {
+	if now.Before(b.slow) {
 		return false
 	}
-	if now.After(b.deadline) || !b.inLane(now) {
+	end := b.deadline
+	if !b.begun.Load() {
+		end = b.last
+	}
+	if now.After(end) || !b.inLane(now, end) {
 		b.Cancel()
 		return true
 	}
@@ -146,10 +150,10 @@ func (b *brake) Cancelled() bool {
 }
 
 // inLane moves the evaluation to a lane when it is in none.
-func (b *brake) inLane(now time.Time) bool {
+func (b *brake) inLane(now, end time.Time) bool {
 	if b.holds == b.lanes.quick || b.holds == b.lanes.single {
 		b.release()
-		b.holds = b.lanes.goOn(b.ctx, now, b.deadline)
+		b.holds = b.lanes.goOn(b.ctx, now, end)
 	}
 	return b.holds != nil
 }

@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"encoding/json"
 	"fmt"
+	"io/fs"
 	"math"
 	"net/netip"
 	"reflect"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/gatehouse-proxy/gatehouse/internal/decision"
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
+	"github.com/gatehouse-proxy/gatehouse/policies"
 )
 
 // reachOf analyses data.app.allow of a policy; more are further files.
@@ -89,6 +92,9 @@ func TestReach(t *testing.T) {
 		{"negation", `allow if not input.identity.email_verified`, "identity.email_verified"},
 		{"else", "allow if input.time.hour > 7\nelse if input.time.minute > 3\nelse := input.site.host", "time.hour time.minute site.host"},
 		{"head value", `allow := input.request.path`, "request.path"},
+		{"and, or, not", "import future.keywords.and\nimport future.keywords.or\nimport future.keywords.not\n" +
+			`allow if { { input.site.host == "a"; input.time.hour > 3 } or { input.time.minute < 4 }; not { input.site.policy == "b" } }`,
+			"time.hour time.minute site.host site.policy"},
 		{"every", `allow if every r in input.identity.roles { r != input.identity.name }`, "identity.name identity.roles"},
 		{"comprehensions", `allow if {
 			count([x | some x in input.identity.roles]) > 0
@@ -133,6 +139,36 @@ func TestReach(t *testing.T) {
 				helper = lib
 			}
 			if got := reachOf(t, "package app\n"+c.rego, helper).String(); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestReachOfShippedPackages keeps their functions narrow: one that is handed a
+// whole group makes the answers of every policy that calls it short-lived.
+func TestReachOfShippedPackages(t *testing.T) {
+	var shipped []string
+	for _, name := range []string{"abac", "http", "rbac", "rebac"} {
+		text, err := fs.ReadFile(policies.FS, "gatehouse/"+name+".rego")
+		if err != nil {
+			t.Fatal(err)
+		}
+		shipped = append(shipped, string(text))
+	}
+	for _, c := range []struct{ rego, want string }{
+		{`rbac.allowed(input.identity.roles, http.action(input.request.method))`, "request.method identity.roles"},
+		{`abac.during("08:00", "18:00")`, "time.hour time.minute"},
+		{`abac.workday`, "time.weekday"},
+		{`abac.in_network(input.request.client_ip, ["10.0.0.0/8"])`, "request.client_ip"},
+		{`abac.satisfies(input.identity.claims, {"a": 1})`, "identity.claims"},
+		{`rebac.related(input.identity.username, "viewer", http.captures("/{id}", input.request.segments).id)`, "request.segments identity.username"},
+		{`http.below("/a", input.request.path)`, "request.path"},
+		{`http.parameter(input.request.query, "q") == "x"`, "request.query"},
+	} {
+		t.Run(c.rego, func(t *testing.T) {
+			imports := "import data.gatehouse.abac\nimport data.gatehouse.http\nimport data.gatehouse.rbac\nimport data.gatehouse.rebac\n"
+			if got := reachOf(t, "package app\n"+imports+"allow if "+c.rego, shipped...).String(); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
@@ -319,4 +355,22 @@ func BenchmarkKey(b *testing.B) {
 	for b.Loop() {
 		r.key(room[:0], q)
 	}
+}
+
+// FuzzClaimKeys looks for two claims that differ and have one key.
+func FuzzClaimKeys(f *testing.F) {
+	for _, pair := range [][2]string{{`1`, `"1"`}, {`[1]`, `1`}, {`{"a":{"b":1}}`, `{"a":{},"b":1}`}, {`[[],1]`, `[[1]]`}, {`null`, `false`}, {`["a","b"]`, `["a\u0001b"]`}} {
+		f.Add(pair[0], pair[1])
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		var one, two any
+		if json.Unmarshal([]byte(a), &one) != nil || json.Unmarshal([]byte(b), &two) != nil {
+			return
+		}
+		x, okX := appendValue(nil, one, 0)
+		y, okY := appendValue(nil, two, 0)
+		if okX && okY && (string(x) == string(y)) != reflect.DeepEqual(one, two) {
+			t.Errorf("%s and %s: %q and %q", a, b, x, y)
+		}
+	})
 }

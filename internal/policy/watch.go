@@ -30,6 +30,7 @@ type watcher struct {
 	done   sync.WaitGroup
 	due    *time.Timer
 	first  time.Time // of the changes that are not read yet; zero: there are none
+	told   bool      // one of them came as a notice, which is believed whatever the times say
 	said   string    // the last error that was logged
 }
 
@@ -99,6 +100,7 @@ func (w *watcher) event(event fsnotify.Event) {
 	if !w.concerns(event.Name) {
 		return
 	}
+	w.told = true
 	if event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename) {
 		w.soon(quietGone)
 		return
@@ -149,9 +151,10 @@ func (w *watcher) reload(ctx context.Context) {
 		w.soon(quiet)
 		return
 	}
-	w.first = time.Time{}
+	told := w.told
+	w.first, w.told = time.Time{}, false
 	w.follow()
-	if !w.changed() {
+	if !told && !w.changed() {
 		return
 	}
 	e := w.engine
