@@ -47,7 +47,7 @@ func bigData() string {
 func TestBurningPolicyIsCutWithinTwiceTheBudget(t *testing.T) {
 	for name, text := range burners {
 		t.Run(name, func(t *testing.T) {
-			e := load(t, Options{Remember: -1}, files{"bad.rego": text, "good.rego": good, "data.json": bigData()})
+			e := load(t, Options{Remember: -1, Budget: DefaultBudget}, files{"bad.rego": text, "good.rego": good, "data.json": bigData()})
 			bad := entry(t, e, "bad")
 			var took []time.Duration
 			for range 5 {
@@ -68,7 +68,7 @@ func TestBurningPolicyIsCutWithinTwiceTheBudget(t *testing.T) {
 }
 
 func TestBurningPolicyLeavesOthersTheirSpeed(t *testing.T) {
-	e := load(t, Options{Remember: -1}, files{"bad.rego": burners["nested loops"], "good.rego": good})
+	e := load(t, Options{Remember: -1, Budget: DefaultBudget}, files{"bad.rego": burners["nested loops"], "good.rego": good})
 	bad, fine := entry(t, e, "bad"), entry(t, e, "good")
 	median := func() time.Duration { // a busy machine may cost a few their budget
 		var took []time.Duration
@@ -107,7 +107,7 @@ func TestBurningPolicyLeavesOthersTheirSpeed(t *testing.T) {
 
 // A stranger's question that burns must not keep the entry from answering others.
 func TestBurningQuestionLeavesOtherQuestionsOfTheSameEntry(t *testing.T) {
-	e := load(t, Options{Remember: -1}, files{"app.rego": `package app
+	e := load(t, Options{Remember: -1, Budget: DefaultBudget}, files{"app.rego": `package app
 allow if input.request.path == "/quick"
 allow if {
 	input.request.path == "/burn"
@@ -207,7 +207,7 @@ allow if {
 }
 allow if input.request.path == "/quick"
 `
-	e := load(t, Options{Remember: -1}, files{"stuck.rego": stuck, "good.rego": good})
+	e := load(t, Options{Remember: -1, Budget: DefaultBudget}, files{"stuck.rego": stuck, "good.rego": good})
 	bad, fine := entry(t, e, "stuck"), entry(t, e, "good")
 	var all sync.WaitGroup
 	var most atomic.Int64

@@ -61,7 +61,7 @@ func TestOnlyAClearYesPasses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, remember := range []int{-1, 0} {
-				e := load(t, Options{Remember: remember, Budget: 1e10}, files{"app.rego": "package app\n" + c.policy + "\n"})
+				e := load(t, Options{Remember: remember}, files{"app.rego": "package app\n" + c.policy + "\n"})
 				n := entry(t, e, "app")
 				for range 3 { // the later ones may be remembered
 					a, err := n.Decide(context.Background(), question("/x"))

@@ -43,10 +43,17 @@ func write(t testing.TB, path, text string) {
 	}
 }
 
-// load makes an engine over one folder and loads it.
+// patient is a budget that a busy machine does not use up.
+const patient = time.Minute
+
+// load makes an engine over one folder and loads it. Unless told otherwise it is
+// patient.
 func load(t testing.TB, o Options, fs files) *Engine {
 	t.Helper()
 	o.Dirs = append(o.Dirs, folder(t, fs))
+	if o.Budget == 0 {
+		o.Budget = patient
+	}
 	e := NewEngine(o)
 	t.Cleanup(e.Close)
 	if err := e.Load(context.Background()); err != nil {
@@ -132,7 +139,7 @@ func TestLoadErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := folder(t, c.fs)
-			e := NewEngine(Options{Dirs: []string{dir}})
+			e := NewEngine(Options{Dirs: []string{dir}, Budget: patient})
 			defer e.Close()
 			err := e.Load(context.Background())
 			if err == nil {
@@ -200,7 +207,7 @@ func TestPipeIsNotOpened(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe.rego"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e := NewEngine(Options{Dirs: []string{dir}})
+	e := NewEngine(Options{Dirs: []string{dir}, Budget: patient})
 	defer e.Close()
 	if err := e.Load(context.Background()); err != nil {
 		t.Error(err)
@@ -222,7 +229,7 @@ func TestTestFilesDoNotDecide(t *testing.T) {
 func TestOddAllowIsLoggedOnceForEachRevision(t *testing.T) {
 	dir := folder(t, files{"app.rego": "package app\nallow := \"yes\"\n"})
 	log := &notes{}
-	e := NewEngine(Options{Dirs: []string{dir}, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	e := NewEngine(Options{Dirs: []string{dir}, Budget: patient, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	defer e.Close()
 	for i := 1; i <= 2; i++ {
 		write(t, filepath.Join(dir, "app.rego"), fmt.Sprintf("package app\nallow := \"yes %d\"\n", i))
@@ -262,7 +269,7 @@ func TestWhatIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e := NewEngine(Options{Dirs: []string{dir}})
+	e := NewEngine(Options{Dirs: []string{dir}, Budget: patient})
 	defer e.Close()
 	if err := e.Load(context.Background()); err != nil {
 		t.Fatal(err)
@@ -392,7 +399,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		write(t, filepath.Join(dir, "data.json"), fmt.Sprintf(`{"n": %d}`, i))
 	}
 	var known, seen sync.Map // revisions
-	e := NewEngine(Options{Dirs: []string{dir}, Budget: 10 * time.Second, OnRevision: func(rev string, err error) {
+	e := NewEngine(Options{Dirs: []string{dir}, Budget: patient, OnRevision: func(rev string, err error) {
 		if err == nil {
 			known.Store(rev, true)
 		}
@@ -443,7 +450,7 @@ func TestReloadUnderLoad(t *testing.T) {
 
 func TestReloadThatLosesAnEntryIsRefused(t *testing.T) {
 	dir := folder(t, files{"app.rego": "package app\nallow := true\n"})
-	e := NewEngine(Options{Dirs: []string{dir}})
+	e := NewEngine(Options{Dirs: []string{dir}, Budget: patient})
 	defer e.Close()
 	if err := e.Load(context.Background()); err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ func watch(t *testing.T, dir string) *watched {
 	t.Helper()
 	w := &watched{t: t, dir: dir, log: &notes{}}
 	w.Engine = NewEngine(Options{
-		Dirs: []string{dir}, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+		Dirs: []string{dir}, Budget: patient, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 		OnRevision: func(rev string, err error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
