@@ -138,10 +138,12 @@ func identifier(site string) string {
 		return '_'
 	}, host)
 	id = strings.Trim(id, "_")
-	if id == "" {
-		return "default"
-	}
-	if id[0] >= '0' && id[0] <= '9' {
+	switch {
+	case id == "":
+		return "site"
+	case !strings.Contains(id, "_"), id[0] >= '0' && id[0] <= '9':
+		// A single word may be a keyword of Rego; a package may not begin with a
+		// digit.
 		return "site_" + id
 	}
 	return id

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"context"
 	"io/fs"
 	"log/slog"
 	"maps"
