@@ -28,8 +28,8 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(App{})
-	caddy.RegisterModule(Handler{})
+	caddy.RegisterModule(new(App))
+	caddy.RegisterModule(new(Handler))
 	caddy.RegisterModule(AdminAPI{})
 }
 
@@ -57,7 +57,7 @@ type App struct {
 }
 
 // CaddyModule returns the module's registration.
-func (App) CaddyModule() caddy.ModuleInfo {
+func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "gatehouse", New: func() caddy.Module { return new(App) }}
 }
 

@@ -47,7 +47,7 @@ type site struct {
 }
 
 // CaddyModule returns the module's registration.
-func (Handler) CaddyModule() caddy.ModuleInfo {
+func (*Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.gatehouse", New: func() caddy.Module { return new(Handler) }}
 }
 

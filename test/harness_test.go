@@ -218,17 +218,6 @@ func (s *server) kill() {
 	<-s.done
 }
 
-// stop ends it in order.
-func (s *server) stop() {
-	s.t.Helper()
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.done:
-	case <-time.After(30 * time.Second):
-		s.t.Fatalf("the server does not stop\n%s", s.log)
-	}
-}
-
 func (s *server) url(path string) string { return fmt.Sprintf("http://localhost:%d%s", s.port, path) }
 
 // cli runs `caddy gatehouse args…` against the server; stdin may be "".

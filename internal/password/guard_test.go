@@ -293,16 +293,13 @@ func TestKnownBrowserHasAnAllowanceToo(t *testing.T) {
 func TestDeviceTokensThatCountAsNone(t *testing.T) {
 	ctx := context.Background()
 	d := newDesk(t, GuardOptions{})
-	bobs, err := d.RememberDevice(ctx, "bob")
-	if err != nil {
-		t.Fatal(err)
-	}
 	expired, err := d.RememberDevice(ctx, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.pass(DeviceLifetime + time.Second)
-	if bobs, err = d.RememberDevice(ctx, "bob"); err != nil {
+	bobs, err := d.RememberDevice(ctx, "bob")
+	if err != nil {
 		t.Fatal(err)
 	}
 	damaged, err := d.RememberDevice(ctx, "alice")

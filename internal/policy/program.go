@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -118,7 +119,7 @@ const patternsKept = 4096
 
 func newPatterns() cache.InterQueryValueCache {
 	kept := patternsKept
-	return cache.NewInterQueryValueCache(nil, &cache.Config{
+	return cache.NewInterQueryValueCache(context.Background(), &cache.Config{
 		InterQueryBuiltinValueCache: cache.InterQueryBuiltinValueCacheConfig{MaxNumEntries: &kept},
 	})
 }

@@ -82,7 +82,7 @@ func (w *watcher) loop(ctx context.Context) {
 			return
 		case event := <-events:
 			w.event(event)
-		case <-failures: // a full queue, say: look for ourselves
+		case _ = <-failures: // a full queue, say: look for ourselves
 			w.soon(quiet)
 		case <-poll.C:
 			if w.first.IsZero() && w.changed() {

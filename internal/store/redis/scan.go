@@ -111,9 +111,11 @@ func (m *merge) fill(ctx context.Context) error {
 // past is the first key after all that start with prefix, which holds a "/" and
 // therefore a byte that can be raised.
 func past(prefix string) string {
-	trimmed := strings.TrimRight(prefix, "\xff")
-	last := len(trimmed) - 1
-	return trimmed[:last] + string([]byte{trimmed[last] + 1})
+	last := len(prefix) - 1
+	for prefix[last] == 0xff {
+		last--
+	}
+	return prefix[:last] + string([]byte{prefix[last] + 1})
 }
 
 // read returns the entries of keys, in their order, without those that are gone.
