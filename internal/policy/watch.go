@@ -82,7 +82,8 @@ func (w *watcher) loop(ctx context.Context) {
 			return
 		case event := <-events:
 			w.event(event)
-		case _ = <-failures: // a full queue, say: look for ourselves
+		case err := <-failures: // a full queue, say: look for ourselves
+			w.engine.log.Debug("watching the policy folders", "error", err)
 			w.soon(quiet)
 		case <-poll.C:
 			if w.first.IsZero() && w.changed() {
