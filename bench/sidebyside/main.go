@@ -10,6 +10,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -19,16 +20,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
 var (
-	rounds   = flag.Int("rounds", 9, "rounds; each variant once a round")
-	requests = flag.Int("requests", 20000, "requests of one variant in one round")
+	rounds   = flag.Int("rounds", 40, "rounds; each variant once a round")
+	requests = flag.Int("requests", 5000, "requests of one variant in one round")
 	conns    = flag.Int("conns", 16, "connections")
 	only     = flag.String("only", "", "comma-separated variants; bare always runs")
 	profile  = flag.String("profile", "", "write a CPU profile of each variant into this folder, in one more round")
@@ -37,9 +41,38 @@ var (
 func main() {
 	log.SetFlags(0)
 	flag.Parse()
+	if err := pinSelf(); err != nil {
+		log.Fatal(err)
+	}
 	if err := run(); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// Caddy gets one core for itself, and all else shares the other ones: on cores
+// that both sides share, the figures say more about the scheduler than about the
+// work.
+const caddyCore = "0"
+
+// pinSelf starts this program again on the cores that are not Caddy's.
+func pinSelf() error {
+	const pinned = "SIDEBYSIDE_PINNED"
+	if os.Getenv(pinned) != "" {
+		return nil
+	}
+	if runtime.NumCPU() < 2 {
+		return errors.New("this needs two cores: one for Caddy, one for the rest")
+	}
+	taskset, err := exec.LookPath("taskset")
+	if err != nil {
+		return fmt.Errorf("this needs taskset (Debian package util-linux): %w", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	others := fmt.Sprintf("1-%d", runtime.NumCPU()-1)
+	return syscall.Exec(taskset, append([]string{"taskset", "-c", others, self}, os.Args[1:]...), append(os.Environ(), pinned+"=1"))
 }
 
 func run() error {
@@ -92,8 +125,11 @@ func measure(running []*variant) {
 	for _, v := range running { // warm up: connections, caches, the heap's size
 		v.load(*requests / 2)
 	}
-	for range *rounds {
-		for _, v := range running {
+	for round := range *rounds {
+		// Each round begins with another variant, so that none always runs on a
+		// machine that the one before has warmed or slowed.
+		for i := range running {
+			v := running[(i+round)%len(running)]
 			before := v.cpu()
 			v.load(*requests)
 			v.perRequest = append(v.perRequest, (v.cpu()-before).Seconds()*1e6/float64(*requests))
@@ -122,8 +158,14 @@ func profiles(running []*variant) error {
 	}
 	for _, v := range running {
 		var wg sync.WaitGroup
-		wg.Go(func() { v.load(*requests * 2) })
-		resp, err := http.Get(fmt.Sprintf("http://localhost:%d/debug/pprof/profile?seconds=3", v.admin))
+		var done atomic.Bool
+		wg.Go(func() {
+			for !done.Load() {
+				v.load(1000)
+			}
+		})
+		resp, err := http.Get(fmt.Sprintf("http://localhost:%d/debug/pprof/profile?seconds=10", v.admin))
+		done.Store(true)
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ import (
 // variant is one Caddy with one configuration.
 type variant struct {
 	name   string
-	global string // in the gatehouse block of the global options
+	global string // "quiet": no decision log; "log": Caddy's access log
 	site   string // in the site's block
 	policy string // Rego put into the policy folder
 	redis  bool
@@ -42,6 +42,7 @@ func variants() []*variant {
 	gate := "gatehouse {\n policy bench\n}"
 	return []*variant{
 		{name: "bare"},
+		{name: "bare-access-log", global: "log"},
 		{name: "bolt", site: gate, policy: string(roles)},
 		{name: "bolt-quiet", site: gate, policy: string(roles), global: "quiet"},
 		{name: "bolt-10-rules", site: gate, policy: manyRules(10)},
@@ -79,7 +80,10 @@ func (v *variant) start(binary, dir, app string) error {
 		}
 		store = fmt.Sprintf("store redis redis://127.0.0.1:%d", port)
 	}
-	global, logs := "", ""
+	global, logs, site := "", "", v.site
+	if v.global == "log" {
+		site = "log"
+	}
 	if v.site != "" {
 		global = fmt.Sprintf("gatehouse {\n%s\npolicies %s\n}", store, filepath.Join(dir, "policy"))
 		if v.global == "quiet" {
@@ -91,7 +95,7 @@ func (v *variant) start(binary, dir, app string) error {
 	}
 	file := filepath.Join(dir, "Caddyfile")
 	text := fmt.Sprintf("{\nadmin localhost:%d\npersist_config off\n%s\n%s\n}\nhttp://localhost:%d {\nbind 127.0.0.1\n%s\nreverse_proxy %s\n}\n",
-		v.admin, logs, global, v.port, v.site, app)
+		v.admin, logs, global, v.port, site, app)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -99,8 +103,8 @@ func (v *variant) start(binary, dir, app string) error {
 	if err != nil {
 		return err
 	}
-	v.cmd = exec.Command(binary, "run", "--config", file)
-	v.cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir)
+	v.cmd = exec.Command("taskset", "-c", caddyCore, binary, "run", "--config", file)
+	v.cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "GOMAXPROCS=1")
 	v.cmd.Stderr = out // decision lines go to a file, as in real use
 	if err := v.cmd.Start(); err != nil {
 		return err
@@ -177,9 +181,11 @@ func (v *variant) stop() {
 func (v *variant) load(n int) {
 	request := fmt.Sprintf("GET /reports/2026 HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) bench\r\n"+
 		"Accept: text/html,application/json;q=0.9,*/*;q=0.8\r\nAccept-Language: en-GB,en;q=0.5\r\nAccept-Encoding: gzip, br\r\nReferer: http://localhost/\r\n", v.port)
-	if v.cookie != "" {
-		request += "Cookie: theme=dark; " + v.cookie + "\r\n"
+	cookie := v.cookie
+	if cookie == "" { // bare Caddy gets as many bytes
+		cookie = "__Host-something=" + strings.Repeat("x", 43)
 	}
+	request += "Cookie: theme=dark; " + cookie + "\r\n"
 	request += "\r\n"
 	var wg sync.WaitGroup
 	for range *conns {
