@@ -186,8 +186,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	defer pass.Close()
 	caddyhttp.SetVar(r.Context(), admittedVar, pass)
-	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	repl.Map(placeholders(pass.Identity, pass.ID))
 	return next.ServeHTTP(pass.Writer, pass.Request)
 }
 

@@ -9,13 +9,15 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/gatehouse-proxy/gatehouse/internal/gateway"
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 	"github.com/gatehouse-proxy/gatehouse/internal/store"
 )
 
 // metrics are the contract's metrics. Every label has a closed set of values:
 // none ever holds what a stranger sent.
 type metrics struct {
-	requests    *prometheus.CounterVec
+	byResult    map[requestLabels]prometheus.Counter
 	decisions   prometheus.Histogram
 	logins      *prometheus.CounterVec
 	sessions    prometheus.Gauge
@@ -30,8 +32,8 @@ type metrics struct {
 func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	r := registrar{registry: registry}
 	m := &metrics{
-		requests: register(&r, prometheus.NewCounterVec(opts("requests_total",
-			"Requests by the method of the identity and the result."), []string{"method", "result"})),
+		byResult: allResults(register(&r, prometheus.NewCounterVec(opts("requests_total",
+			"Requests by the method of the identity and the result."), []string{"method", "result"}))),
 		decisions: register(&r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "caddy", Subsystem: "gatehouse", Name: "decision_duration_seconds",
 			Help:    "Time from the question to the policy's answer.",
@@ -107,9 +109,32 @@ func (m *metrics) login(method, result string) {
 	}
 }
 
-func (m *metrics) decided(method, result string, took time.Duration) {
-	m.requests.WithLabelValues(method, result).Inc()
+// decided counts one request at a gate.
+func (m *metrics) decided(method identity.Method, result gateway.Verdict, took time.Duration) {
+	if c, ok := m.byResult[requestLabels{method, result}]; ok {
+		c.Inc()
+	}
 	m.decisions.Observe(took.Seconds())
+}
+
+type requestLabels struct {
+	method identity.Method
+	result gateway.Verdict
+}
+
+// allResults are the counters of every pair of labels, found once: the closed
+// set shows in the metrics from the start, and no request looks labels up.
+func allResults(requests *prometheus.CounterVec) map[requestLabels]prometheus.Counter {
+	all := map[requestLabels]prometheus.Counter{}
+	for _, method := range []identity.Method{identity.None, identity.Session} {
+		for _, result := range []gateway.Verdict{
+			gateway.Allow, gateway.Deny, gateway.Login, gateway.StepUp, gateway.BadCredential,
+			gateway.BadRequest, gateway.Fault, gateway.Throttled,
+		} {
+			all[requestLabels{method, result}] = requests.WithLabelValues(string(method), string(result))
+		}
+	}
+	return all
 }
 
 var nothing = func() {}

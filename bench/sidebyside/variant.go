@@ -179,8 +179,13 @@ func (v *variant) stop() {
 // load sends n requests over the connections and reads every answer. It speaks
 // raw HTTP/1.1, so that the sender leaves the cores to Caddy.
 func (v *variant) load(n int) {
-	request := fmt.Sprintf("GET /reports/2026 HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) bench\r\n"+
-		"Accept: text/html,application/json;q=0.9,*/*;q=0.8\r\nAccept-Language: en-GB,en;q=0.5\r\nAccept-Encoding: gzip, br\r\nReferer: http://localhost/\r\n", v.port)
+	// The headers are those of a Chromium that opens a page.
+	request := fmt.Sprintf("GET /reports/2026 HTTP/1.1\r\nHost: localhost:%d\r\nConnection: keep-alive\r\n"+
+		"sec-ch-ua: \"Chromium\";v=\"156\", \"Not)A;Brand\";v=\"8\"\r\nsec-ch-ua-mobile: ?0\r\nsec-ch-ua-platform: \"Linux\"\r\n"+
+		"Upgrade-Insecure-Requests: 1\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36\r\n"+
+		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n"+
+		"Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-User: ?1\r\nSec-Fetch-Dest: document\r\n"+
+		"Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n", v.port)
 	cookie := v.cookie
 	if cookie == "" { // bare Caddy gets as many bytes
 		cookie = "__Host-something=" + strings.Repeat("x", 43)
