@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/gatehouse-proxy/gatehouse/internal/audit"
 	"github.com/gatehouse-proxy/gatehouse/internal/password"
 	"github.com/gatehouse-proxy/gatehouse/internal/session"
 	"github.com/gatehouse-proxy/gatehouse/internal/store"
@@ -42,27 +44,40 @@ type adminCall struct {
 	svc *services
 	w   http.ResponseWriter
 	r   *http.Request
+
+	// Whom and what the call concerns, for the audit trail: set as soon as it is
+	// known.
+	subject, session string
+	// Why the call is refused, where the error's own words do not belong there.
+	reason string
 }
 
-// adminRoutes maps a method and pattern (of net/http) to what serves it.
-var adminRoutes = map[string]func(*adminCall) error{
-	"GET /gatehouse/users":                  (*adminCall).listUsers,
-	"POST /gatehouse/users":                 (*adminCall).addUser,
-	"GET /gatehouse/users/{name}":           (*adminCall).showUser,
-	"PATCH /gatehouse/users/{name}":         (*adminCall).setUser,
-	"DELETE /gatehouse/users/{name}":        (*adminCall).deleteUser,
-	"POST /gatehouse/users/{name}/disable":  (*adminCall).disableUser,
-	"POST /gatehouse/users/{name}/enable":   (*adminCall).enableUser,
-	"POST /gatehouse/users/{name}/password": (*adminCall).setPassword,
-	"GET /gatehouse/sessions":               (*adminCall).listSessions,
-	"DELETE /gatehouse/sessions":            (*adminCall).revokeSessions,
-	"DELETE /gatehouse/sessions/{id}":       (*adminCall).revokeSession,
-	"GET /gatehouse/policy":                 (*adminCall).policyStatus,
-	"GET /gatehouse/policy/{package}":       (*adminCall).showPolicy,
-	"GET /gatehouse/status":                 (*adminCall).status,
+// adminRoute is what serves a call, and the fact that it leaves in the audit
+// trail, also when it is refused; none for calls that change nothing.
+type adminRoute struct {
+	serve  func(*adminCall) error
+	action audit.Action
 }
 
-// adminMux finds the route; it answers 404 and 405 by itself.
+// adminRoutes maps a method and pattern (of net/http) to its route.
+var adminRoutes = map[string]adminRoute{
+	"GET /gatehouse/users":                  {serve: (*adminCall).listUsers},
+	"POST /gatehouse/users":                 {(*adminCall).addUser, audit.UserAdded},
+	"GET /gatehouse/users/{name}":           {serve: (*adminCall).showUser},
+	"PATCH /gatehouse/users/{name}":         {(*adminCall).setUser, audit.UserChanged},
+	"DELETE /gatehouse/users/{name}":        {(*adminCall).deleteUser, audit.UserDeleted},
+	"POST /gatehouse/users/{name}/disable":  {(*adminCall).disableUser, audit.UserDisabled},
+	"POST /gatehouse/users/{name}/enable":   {(*adminCall).enableUser, audit.UserEnabled},
+	"POST /gatehouse/users/{name}/password": {(*adminCall).setPassword, audit.PasswordChanged},
+	"GET /gatehouse/sessions":               {serve: (*adminCall).listSessions},
+	"DELETE /gatehouse/sessions":            {(*adminCall).revokeSessions, audit.SessionRevoked},
+	"DELETE /gatehouse/sessions/{id}":       {(*adminCall).revokeSession, audit.SessionRevoked},
+	"GET /gatehouse/policy":                 {serve: (*adminCall).policyStatus},
+	"GET /gatehouse/policy/{package}":       {serve: (*adminCall).showPolicy},
+	"GET /gatehouse/status":                 {serve: (*adminCall).status},
+}
+
+// adminMux finds the route, or says that there is none for the path or method.
 var adminMux = func() *http.ServeMux {
 	mux := http.NewServeMux()
 	for pattern := range adminRoutes {
@@ -72,14 +87,14 @@ var adminMux = func() *http.ServeMux {
 }()
 
 func serveAdmin(w http.ResponseWriter, r *http.Request) error {
-	handler, pattern := adminMux.Handler(r)
-	serve, ok := adminRoutes[pattern]
-	if !ok {
-		handler.ServeHTTP(w, r)
-		return nil
-	}
+	_, pattern := adminMux.Handler(r)
 	// Handler only looks the route up; ServeHTTP also sets the path values.
-	adminMux.ServeHTTP(discard{}, r)
+	none := nothingThere{header: http.Header{}}
+	adminMux.ServeHTTP(&none, r)
+	route, ok := adminRoutes[pattern]
+	if !ok {
+		return none.answer(w, r)
+	}
 	loaded, err := caddy.ActiveContext().AppIfConfigured("gatehouse")
 	if err != nil {
 		return apiError(http.StatusServiceUnavailable, errors.New("gatehouse is not part of the running configuration"))
@@ -89,15 +104,48 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return apiError(http.StatusServiceUnavailable, err)
 	}
-	return apiErrorOf(serve(&adminCall{app: app, svc: svc, w: w, r: r}))
+	call := &adminCall{app: app, svc: svc, w: w, r: r, subject: r.PathValue("name"), session: r.PathValue("id")}
+	return call.run(route)
 }
 
-// discard is a response that nobody reads.
-type discard struct{}
+// run serves the call, and leaves its fact in the audit trail.
+func (c *adminCall) run(route adminRoute) error {
+	err := route.serve(c)
+	if route.action != "" {
+		c.record(route.action, err)
+	}
+	return apiErrorOf(err)
+}
 
-func (discard) Header() http.Header         { return http.Header{} }
-func (discard) Write(b []byte) (int, error) { return len(b), nil }
-func (discard) WriteHeader(int)             {}
+func (c *adminCall) record(action audit.Action, refused error) {
+	e := audit.Event{Action: action, Outcome: audit.Success, Actor: audit.AdminAPI, Subject: c.subject, Session: c.session}
+	if name, err := user.NormalizeName(c.subject); err == nil {
+		e.Subject = name // the spelling of all other lines
+	}
+	if refused != nil {
+		e.Outcome, e.Reason = audit.Failure, cmp.Or(c.reason, refused.Error())
+	}
+	c.app.audit.Record(c.r.Context(), e)
+}
+
+// nothingThere keeps the status and header of the mux's own answer, whose text
+// is for people.
+type nothingThere struct {
+	header http.Header
+	status int
+}
+
+func (n *nothingThere) Header() http.Header         { return n.header }
+func (n *nothingThere) Write(b []byte) (int, error) { return len(b), nil }
+func (n *nothingThere) WriteHeader(status int)      { n.status = status }
+
+func (n *nothingThere) answer(w http.ResponseWriter, r *http.Request) error {
+	if n.status != http.StatusMethodNotAllowed {
+		return apiError(http.StatusNotFound, fmt.Errorf("there is nothing at %s", r.URL.Path))
+	}
+	w.Header()["Allow"] = n.header["Allow"]
+	return apiError(http.StatusMethodNotAllowed, fmt.Errorf("%s is not possible here: use %s", r.Method, n.header.Get("Allow")))
+}
 
 func apiError(status int, err error) error {
 	return caddy.APIError{HTTPStatus: status, Err: err}
@@ -131,6 +179,7 @@ const maxAdminBody = 64 << 10
 // read decodes the request's JSON body; unknown members are errors, since a
 // misspelt one would otherwise be ignored.
 func (c *adminCall) read(into any) error {
+	c.reason = "the request's JSON cannot be read" // what the decoder quotes may be a password
 	dec := json.NewDecoder(http.MaxBytesReader(c.w, c.r.Body, maxAdminBody))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
@@ -139,6 +188,7 @@ func (c *adminCall) read(into any) error {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return apiError(http.StatusBadRequest, errors.New("reading the request's JSON: something follows the object"))
 	}
+	c.reason = ""
 	return nil
 }
 

@@ -37,6 +37,8 @@ type statusPage struct {
 	Sites    []siteView `json:"sites"`
 	Sessions *int       `json:"sessions,omitempty"`
 	NoUsers  bool       `json:"no_users"`
+	// PasswordsOff means that there is no set-up either.
+	PasswordsOff bool `json:"passwords_off,omitempty"`
 }
 
 func viewPolicy(s policy.Status) policyView {
@@ -71,7 +73,7 @@ func (c *adminCall) showPolicy() error {
 
 // status answers whether this instance can do its work now.
 func (c *adminCall) status() error {
-	s := statusPage{Policy: viewPolicy(c.app.engine.Status()), Sites: c.siteViews()}
+	s := statusPage{Policy: viewPolicy(c.app.engine.Status()), Sites: c.siteViews(), PasswordsOff: c.app.Passwords.Off}
 	s.Store.Kind, s.Store.State = c.app.storeKind(), "ok"
 	found, err := c.svc.users.Any(c.r.Context())
 	if err != nil {

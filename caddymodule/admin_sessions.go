@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/gatehouse-proxy/gatehouse/internal/audit"
 	"github.com/gatehouse-proxy/gatehouse/internal/session"
 	"github.com/gatehouse-proxy/gatehouse/internal/user"
 )
@@ -69,11 +68,13 @@ func (c *adminCall) owner() (string, error) {
 }
 
 func (c *adminCall) revokeSession() error {
-	id := c.r.PathValue("id")
-	if err := c.svc.sessions.Revoke(c.r.Context(), id); err != nil {
+	// Only to say whose it was: one that cannot be read is ended all the same.
+	if s, err := c.svc.sessions.Get(c.r.Context(), c.session); err == nil {
+		c.subject = s.Username
+	}
+	if err := c.svc.sessions.Revoke(c.r.Context(), c.session); err != nil {
 		return err
 	}
-	c.record(audit.SessionRevoked, id)
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -82,6 +83,7 @@ func (c *adminCall) revokeSession() error {
 // them at once, also one that is being made right now.
 func (c *adminCall) revokeSessions() error {
 	name, err := c.owner()
+	c.subject = c.r.URL.Query().Get("user")
 	if err != nil {
 		return err
 	}
@@ -96,6 +98,5 @@ func (c *adminCall) revokeSessions() error {
 	if err != nil {
 		return err
 	}
-	c.record(audit.SessionRevoked, name)
 	return c.write(http.StatusOK, map[string]int{"revoked": n})
 }

@@ -7,7 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gatehouse-proxy/gatehouse/internal/audit"
+	"go.uber.org/zap"
+
 	"github.com/gatehouse-proxy/gatehouse/internal/user"
 )
 
@@ -90,6 +91,7 @@ func (c *adminCall) addUser() error {
 	if err := c.read(&in); err != nil {
 		return err
 	}
+	c.subject = in.Username
 	name, err := user.NormalizeName(in.Username)
 	if err != nil {
 		return err
@@ -105,7 +107,6 @@ func (c *adminCall) addUser() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	c.record(audit.UserAdded, u.Username)
 	return c.write(http.StatusCreated, viewUser(u))
 }
 
@@ -119,12 +120,6 @@ func (c *adminCall) hash(pw string, about ...string) (string, error) {
 		return "", err
 	}
 	return c.svc.hasher.Hash(c.r.Context(), pw)
-}
-
-func (c *adminCall) record(action audit.Action, subject string) {
-	c.app.audit.Record(c.r.Context(), audit.Event{
-		Action: action, Outcome: audit.Success, Actor: "admin_api", Subject: subject,
-	})
 }
 
 func (c *adminCall) showUser() error {
@@ -178,15 +173,15 @@ func (c *adminCall) setUser() error {
 	if err := c.read(&in); err != nil {
 		return err
 	}
-	return c.change(audit.UserChanged, in.apply)
+	return c.change(in.apply)
 }
 
 func (c *adminCall) disableUser() error {
-	return c.change(audit.UserDisabled, func(u *user.User) error { u.Disabled = true; return nil })
+	return c.change(func(u *user.User) error { u.Disabled = true; return nil })
 }
 
 func (c *adminCall) enableUser() error {
-	return c.change(audit.UserEnabled, func(u *user.User) error { u.Disabled = false; return nil })
+	return c.change(func(u *user.User) error { u.Disabled = false; return nil })
 }
 
 func (c *adminCall) setPassword() error {
@@ -204,15 +199,14 @@ func (c *adminCall) setPassword() error {
 	if err != nil {
 		return err
 	}
-	return c.change(audit.PasswordChanged, func(u *user.User) error { u.PasswordHash = hash; return nil })
+	return c.change(func(u *user.User) error { u.PasswordHash = hash; return nil })
 }
 
-func (c *adminCall) change(action audit.Action, how func(*user.User) error) error {
+func (c *adminCall) change(how func(*user.User) error) error {
 	u, err := c.svc.users.Update(c.r.Context(), c.r.PathValue("name"), how)
 	if err != nil {
 		return err
 	}
-	c.record(action, u.Username)
 	return c.write(http.StatusOK, viewUser(u))
 }
 
@@ -224,10 +218,13 @@ func (c *adminCall) deleteUser() error {
 	if err := c.svc.users.Delete(c.r.Context(), u.Username); err != nil {
 		return err
 	}
-	c.record(audit.UserDeleted, u.Username)
 	// The sessions are dead already, their owner being gone; this tidies up.
 	if _, err := c.svc.sessions.RevokeUser(c.r.Context(), u.Username); err != nil {
-		return err
+		c.app.logger.Warn("removing the sessions of a deleted user", zap.Error(err))
+	}
+	// Nobody is left: whoever runs this begins anew with a set-up link.
+	if err := c.app.offerSetup(c.r.Context(), c.svc); err != nil {
+		c.app.logger.Warn("no set-up link could be made; a restart makes one", zap.Error(err))
 	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil

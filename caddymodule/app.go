@@ -110,7 +110,7 @@ const defaultPolicyDir = "policies"
 
 func (a *App) onRevision(revision string, err error) {
 	a.metrics.revision(revision, err)
-	e := audit.Event{Action: audit.PolicyLoaded, Outcome: audit.Success, Actor: "gatehouse", Subject: revision}
+	e := audit.Event{Action: audit.PolicyLoaded, Outcome: audit.Success, Actor: audit.Unattended, Subject: revision}
 	if err != nil {
 		e.Action, e.Outcome, e.Reason = audit.PolicyRefused, audit.Failure, err.Error()
 	}
@@ -130,6 +130,10 @@ func (a *App) Start() error {
 	a.stop = cancel
 	a.work.Go(func() { a.announceSetup(ctx, svc) })
 	a.work.Go(func() { a.countSessions(ctx, svc) })
+	a.audit.Record(ctx, audit.Event{
+		Action: audit.ConfigLoaded, Outcome: audit.Success, Actor: audit.Unattended,
+		Extra: []slog.Attr{slog.String("store", a.storeKind()), slog.Int("gates", len(a.sites)), slog.String("revision", a.engine.Revision())},
+	})
 	return nil
 }
 

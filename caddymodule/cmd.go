@@ -59,19 +59,35 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 
 // command makes a leaf that takes exactly the arguments that use names.
 func command(use, short string, run func(c *call) error) *cobra.Command {
-	want := strings.Count(use, "<")
+	want := strings.Fields(use)[1:]
 	return &cobra.Command{
 		Use: use, Short: short, SilenceErrors: true, SilenceUsage: true,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != want {
-				return fail(cmd, usageError{fmt.Errorf("%d arguments given; write: %s", len(args), cmd.UseLine())})
+			if len(args) < len(want) {
+				return fail(cmd, usageError{fmt.Errorf("%s is missing; write: %s", want[len(args)], synopsis(cmd))})
 			}
-			return nil
+			return atMost(len(want))(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return fail(cmd, run(&call{cmd: cmd, args: args}))
 		},
 	}
+}
+
+// atMost refuses arguments beyond the first n.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return fail(cmd, usageError{fmt.Errorf("%q is one argument too many; write: %s", args[n], synopsis(cmd))})
+		}
+		return nil
+	}
+}
+
+// synopsis is the whole line to write, without flags.
+func synopsis(cmd *cobra.Command) string {
+	_, args, _ := strings.Cut(cmd.Use, " ")
+	return strings.TrimSpace(cmd.CommandPath() + " " + args)
 }
 
 // usageError is the caller's mistake in calling the command: exit status 2.
@@ -181,6 +197,14 @@ func (c *call) say(format string, args ...any) {
 	if !c.json() {
 		fmt.Fprintf(c.cmd.OutOrStdout(), format+"\n", args...)
 	}
+}
+
+// count says how many there are: "1 file", "2 files".
+func count(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 func shortTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }

@@ -18,7 +18,7 @@ import (
 
 func policyCommands() *cobra.Command {
 	show := command("show [package]", "Prints the Rego that decides, of a running Gatehouse", showPolicyCommand)
-	show.Args = atMost(1, "policy show [<package>]")
+	show.Args = atMost(1)
 	check := command("check [dir...]", "Checks policy folders, without a running Gatehouse", checkPolicyCommand)
 	check.Args = anyArgs
 	test := command("test [dir...]", "Runs the Rego tests of policy folders, without a running Gatehouse", testPolicyCommand)
@@ -26,15 +26,6 @@ func policyCommands() *cobra.Command {
 	test.Flags().String("run", "", "Only tests whose full name matches this regular expression")
 	test.Flags().BoolP("verbose", "v", false, "Also show passing tests, and the trace of failing ones")
 	return group("policy", "Shows, checks and tests policies", show, check, test)
-}
-
-func atMost(n int, usage string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > n {
-			return fail(cmd, usageError{fmt.Errorf("%d arguments given; write: %s", len(args), usage)})
-		}
-		return nil
-	}
 }
 
 type policyText struct {
@@ -111,11 +102,15 @@ func checkPolicyCommand(c *call) error {
 			fmt.Fprintln(w, problem)
 		}
 		if len(r.Errors) == 0 {
-			fmt.Fprintf(w, "%d files are fine. Packages that can decide: %s.\n", r.Files, orDash(strings.Join(r.Packages, ", ")))
+			verb := "are"
+			if r.Files == 1 {
+				verb = "is"
+			}
+			fmt.Fprintf(w, "%s %s fine. Packages that can decide: %s.\n", count(r.Files, "file"), verb, orDash(strings.Join(r.Packages, ", ")))
 		}
 	})
 	if err == nil && len(r.Errors) > 0 {
-		err = fmt.Errorf("%d problems; a running Gatehouse keeps the last good policies until they are mended", len(r.Errors))
+		err = fmt.Errorf("%s; a running Gatehouse keeps the last good policies until this is mended", count(len(r.Errors), "problem"))
 	}
 	return err
 }

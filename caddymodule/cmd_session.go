@@ -41,7 +41,11 @@ func listSessionsCommand(c *call) error {
 		}
 	}
 	if len(all) == 0 && !c.json() {
-		c.say("Nobody is signed in.")
+		if name := c.text("user"); name != "" {
+			c.say("%s has no session.", clean(name))
+		} else {
+			c.say("Nobody is signed in.")
+		}
 		return nil
 	}
 	return c.print(all, func(w *tabwriter.Writer) {
@@ -61,7 +65,7 @@ func revokeSessionCommand(c *call) error {
 		if err := c.request(http.MethodDelete, "/sessions?user="+url.QueryEscape(name), nil, &done); err != nil {
 			return err
 		}
-		c.say("Ended %d sessions of %s.", done.Revoked, clean(name))
+		c.say("Ended %s of %s.", count(done.Revoked, "session"), clean(name))
 		return c.onlyJSON(done)
 	}
 	if err := c.request(http.MethodDelete, "/sessions/"+url.PathEscape(c.args[0]), nil, nil); err != nil {

@@ -8,6 +8,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// wayIn is how somebody becomes the first user.
+func (s statusPage) wayIn() string {
+	if s.PasswordsOff {
+		return "passwords are off, so nobody can sign in"
+	}
+	return "open the set-up link in the log, which works for a day (a restart of Caddy prints a new one), or run `caddy gatehouse user add <username> --role admin`"
+}
+
 func statusCommand() *cobra.Command {
 	return command("status", "Says whether a running Gatehouse can do its work", func(c *call) error {
 		var s statusPage
@@ -27,7 +35,7 @@ func statusCommand() *cobra.Command {
 				fmt.Fprintf(w, "sessions\t%d\n", *s.Sessions)
 			}
 			if s.NoUsers {
-				fmt.Fprintf(w, "users\tnone yet: open the set-up link in the log\n")
+				fmt.Fprintf(w, "users\tnone: %s\n", s.wayIn())
 			}
 		})
 		if err == nil && (s.Store.State != "ok" || s.Policy.Error != "") {

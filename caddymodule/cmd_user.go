@@ -83,7 +83,11 @@ func listUsersCommand(c *call) error {
 		}
 	}
 	if len(all.Users) == 0 && !c.json() {
-		c.say("There are no users yet. Open the set-up link in the log, or run `caddy gatehouse user add <username> --role admin`.")
+		var s statusPage
+		if err := c.request(http.MethodGet, "/status", nil, &s); err != nil {
+			return err
+		}
+		c.say("There are no users: %s.", s.wayIn())
 		return nil
 	}
 	return c.print(all.Users, func(w *tabwriter.Writer) {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -33,10 +34,10 @@ type Handler struct {
 	zone    *time.Location
 	headers []gateway.HeaderRule
 
-	// ready builds the gate on the opened store, once; a failure is tried again
-	// by the next request.
+	// The gate is built on the opened store by the first request; a failure is
+	// tried again by the next one.
 	mu   sync.Mutex
-	live *site
+	live atomic.Pointer[site]
 }
 
 // site is a handler in working order: a gate, or the way past one.
@@ -231,10 +232,13 @@ func callerOf(r *http.Request) gateway.Caller {
 
 // site returns the handler in working order, made at the first call.
 func (h *Handler) site() (*site, error) {
+	if live := h.live.Load(); live != nil {
+		return live, nil
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.live != nil {
-		return h.live, nil
+	if live := h.live.Load(); live != nil {
+		return live, nil
 	}
 	svc, err := h.app.services()
 	if err != nil {
@@ -246,7 +250,7 @@ func (h *Handler) site() (*site, error) {
 	} else if s.gate, err = h.newGate(svc); err != nil {
 		return nil, err
 	}
-	h.live = s
+	h.live.Store(s)
 	return s, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/gateway"
@@ -36,7 +35,7 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 			"Requests by the method of the identity and the result."), []string{"method", "result"}))),
 		decisions: register(&r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "caddy", Subsystem: "gatehouse", Name: "decision_duration_seconds",
-			Help:    "Time from the question to the policy's answer.",
+			Help:    "Time from the arrival of a request to its verdict.",
 			Buckets: []float64{1e-6, 5e-6, 2.5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1},
 		})),
 		logins: register(&r, prometheus.NewCounterVec(opts("login_total",
@@ -142,9 +141,12 @@ var nothing = func() {}
 // span adds a span to the request's trace when Caddy's tracing records one, and
 // costs next to nothing when it does not.
 func span(ctx context.Context, name string) (context.Context, func()) {
-	if !trace.SpanFromContext(ctx).IsRecording() {
+	around := trace.SpanFromContext(ctx)
+	if !around.IsRecording() {
 		return ctx, nothing
 	}
-	ctx, s := otel.GetTracerProvider().Tracer("gatehouse").Start(ctx, name)
+	// The provider is that of the span around: Caddy keeps its own, and leaves
+	// OpenTelemetry's global one unset.
+	ctx, s := around.TracerProvider().Tracer("gatehouse").Start(ctx, name)
 	return ctx, func() { s.End() }
 }

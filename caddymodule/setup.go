@@ -13,27 +13,30 @@ import (
 	"go.uber.org/zap"
 )
 
-// announceSetup prints the one-time set-up link as long as there is no user. A
-// store that is away is asked again until it answers.
+// announceSetup offers the set-up at the start. A store that is away is asked
+// again until it answers.
 func (a *App) announceSetup(ctx context.Context, svc *services) {
-	if a.Passwords.Off {
-		return
-	}
-	for {
-		token, err := svc.setup.Issue(ctx)
-		if err == nil {
-			if token != "" {
-				a.logger.Warn("no users yet: open this link once to make the first administrator",
-					zap.String("url", a.siteURL()+portalBase+"/setup?token="+url.QueryEscape(token)))
-			}
-			return
-		}
+	for a.offerSetup(ctx, svc) != nil {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(5 * time.Second):
 		}
 	}
+}
+
+// offerSetup prints a one-time set-up link if there is no user.
+func (a *App) offerSetup(ctx context.Context, svc *services) error {
+	if a.Passwords.Off {
+		return nil
+	}
+	token, err := svc.setup.Issue(ctx)
+	if err != nil || token == "" {
+		return err
+	}
+	a.logger.Warn("no users yet: open this link once to make the first administrator",
+		zap.String("url", a.siteURL()+portalBase+"/setup?token="+url.QueryEscape(token)))
+	return nil
 }
 
 // siteURL guesses the address of the first protected site, for the set-up link.

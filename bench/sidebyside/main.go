@@ -142,8 +142,14 @@ func startApp() (string, error) {
 }
 
 func measure(running []*variant) {
+	allocated := map[*variant][2]float64{}
 	for _, v := range running { // warm up: connections, caches, the heap's size
 		v.load(*requests / 2)
+		bytes, objects := v.allocations()
+		v.load(*requests)
+		bytes2, objects2 := v.allocations()
+		n := float64(*requests)
+		allocated[v] = [2]float64{(bytes2 - bytes) / n, (objects2 - objects) / n}
 	}
 	for round := range *rounds {
 		// Each round begins with another variant, so that none always runs on a
@@ -156,14 +162,15 @@ func measure(running []*variant) {
 		}
 	}
 	fmt.Printf("%d rounds of %d requests on %d connections, HTTP/1.1, 1 KB; CPU of the Caddy process\n\n", *rounds, *requests, *conns)
-	fmt.Printf("%-22s %12s %26s\n", "variant", "µs/request", "ratio to bare (min…max)")
+	fmt.Printf("%-18s %10s  %-24s %10s %8s\n", "variant", "µs/request", "ratio to bare (min…max)", "B/request", "objects")
 	bare := running[0].perRequest
 	for _, v := range running {
 		ratios := make([]float64, len(bare))
 		for i := range bare {
 			ratios[i] = v.perRequest[i] / bare[i]
 		}
-		fmt.Printf("%-22s %12.1f %12.2f (%.2f…%.2f)\n", v.name, median(v.perRequest), median(ratios), slices.Min(ratios), slices.Max(ratios))
+		fmt.Printf("%-18s %10.1f  %-24s %10.0f %8.0f\n", v.name, median(v.perRequest),
+			fmt.Sprintf("%.2f (%.2f…%.2f)", median(ratios), slices.Min(ratios), slices.Max(ratios)), allocated[v][0], allocated[v][1])
 	}
 }
 
@@ -212,4 +219,28 @@ func (v *variant) cpu() time.Duration {
 	user, _ := strconv.ParseInt(fields[11], 10, 64)
 	system, _ := strconv.ParseInt(fields[12], 10, 64)
 	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100 on Linux
+}
+
+// allocations are the bytes and objects that the process has allocated so far.
+func (v *variant) allocations() (bytes, objects float64) {
+	resp, err := http.Get(fmt.Sprintf("http://localhost:%d/metrics", v.admin))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		f, _ := strconv.ParseFloat(value, 64)
+		switch name {
+		case "go_memstats_alloc_bytes_total":
+			bytes = f
+		case "go_memstats_mallocs_total":
+			objects = f
+		}
+	}
+	return bytes, objects
 }

@@ -256,7 +256,7 @@ func TestHangingUp(t *testing.T) {
 func TestStrangersCannotLockAKnownBrowserOut(t *testing.T) {
 	ctx := context.Background()
 	d := newDesk(t, GuardOptions{})
-	token, err := d.RememberDevice(ctx, "Alice")
+	token, err := d.RememberDevice(ctx, "Alice", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +278,7 @@ func TestStrangersCannotLockAKnownBrowserOut(t *testing.T) {
 func TestKnownBrowserHasAnAllowanceToo(t *testing.T) {
 	ctx := context.Background()
 	d := newDesk(t, GuardOptions{})
-	token, err := d.RememberDevice(ctx, "alice")
+	token, err := d.RememberDevice(ctx, "alice", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,19 +290,87 @@ func TestKnownBrowserHasAnAllowanceToo(t *testing.T) {
 	}
 }
 
+// A browser costs one record, however often somebody signs in with it.
+func TestDeviceTokenIsKeptAndRenewed(t *testing.T) {
+	ctx := context.Background()
+	d := newDesk(t, GuardOptions{})
+	again := func(name, presented string) string {
+		t.Helper()
+		token, err := d.RememberDevice(ctx, name, presented)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	records := func() []store.Entry {
+		t.Helper()
+		found, err := d.store.Scan(ctx, "device/", "", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	token := again("alice", "")
+	first := records()[0]
+	for range 20 {
+		d.pass(time.Hour)
+		if got := again("ALICE", token); got != token {
+			t.Fatal("the browser was given another token")
+		}
+	}
+	if now := records(); len(now) != 1 || !now[0].Expires.Equal(first.Expires) {
+		t.Fatalf("%d records after a day of logins, the first until %v, was %v", len(now), now[0].Expires, first.Expires)
+	}
+	d.pass(4 * time.Hour)
+	if got := again("alice", token); got != token {
+		t.Fatal("the browser was given another token on the second day")
+	}
+	if now := records(); len(now) != 1 || now[0].Expires.Sub(first.Expires) != 24*time.Hour {
+		t.Fatalf("%d records, until %v: the second day's login did not begin the time anew", len(now), now[0].Expires)
+	}
+	d.pass(DeviceLifetime - time.Hour) // longer since the first login than a token lives
+	d.exhaust("alice", stranger, "")
+	if err := d.try("alice", right, home, token); err != nil {
+		t.Errorf("strangers lock the renewed browser out: %v", err)
+	}
+	t.Run("a token that is not this user's is not taken over", func(t *testing.T) {
+		for what, presented := range map[string]string{
+			"another user's": token, "invented": base64.RawURLEncoding.EncodeToString(make([]byte, 32)), "no token": "x",
+		} {
+			got := again("bob", presented)
+			if got == presented || len(got) != 43 {
+				t.Errorf("%s: bob's browser was given %q", what, got)
+			}
+		}
+		d.pass(DeviceLifetime + time.Second)
+		if again("alice", token) == token {
+			t.Error("an expired one was taken over")
+		}
+	})
+	t.Run("a store that is away", func(t *testing.T) {
+		prefix := "device/"
+		token := again("alice", "")
+		d.store.fail.Store(&prefix)
+		defer d.store.fail.Store(nil)
+		if _, err := d.RememberDevice(ctx, "alice", token); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestDeviceTokensThatCountAsNone(t *testing.T) {
 	ctx := context.Background()
 	d := newDesk(t, GuardOptions{})
-	expired, err := d.RememberDevice(ctx, "alice")
+	expired, err := d.RememberDevice(ctx, "alice", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.pass(DeviceLifetime + time.Second)
-	bobs, err := d.RememberDevice(ctx, "bob")
+	bobs, err := d.RememberDevice(ctx, "bob", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	damaged, err := d.RememberDevice(ctx, "alice")
+	damaged, err := d.RememberDevice(ctx, "alice", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +392,7 @@ func TestDeviceTokensThatCountAsNone(t *testing.T) {
 func TestDeviceTokenIsStoredAsAHash(t *testing.T) {
 	ctx := context.Background()
 	d := newDesk(t, GuardOptions{})
-	token, err := d.RememberDevice(ctx, "Alice")
+	token, err := d.RememberDevice(ctx, "Alice", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +410,7 @@ func TestDeviceTokenIsStoredAsAHash(t *testing.T) {
 	if string(e.Value) != `{"username":"alice","made":"2026-11-23T09:00:00Z"}` || e.Expires.IsZero() {
 		t.Errorf("stored: %s until %v", e.Value, e.Expires)
 	}
-	if _, err := d.RememberDevice(ctx, "al ice"); err == nil {
+	if _, err := d.RememberDevice(ctx, "al ice", ""); err == nil {
 		t.Error("a device was remembered for an impossible name")
 	}
 }

@@ -173,13 +173,23 @@ func (v *Verifier) rehash(ctx context.Context, name, old, pw string) {
 }
 
 // RememberDevice returns a token for a browser that has just signed in as
-// username. Presented with later attempts at that name, it gives the browser an
+// username. Given with later attempts at that name, it gives the browser an
 // allowance of guesses of its own, and nothing else. It is good for
-// DeviceLifetime.
-func (v *Verifier) RememberDevice(ctx context.Context, username string) (string, error) {
+// DeviceLifetime. Presented is the token that the browser holds already, or "":
+// one that was given to username stays the same and begins its time anew, so
+// that a browser costs one record however often somebody signs in.
+func (v *Verifier) RememberDevice(ctx context.Context, username, presented string) (string, error) {
 	name, err := v.o.Normalize(username)
 	if err != nil {
 		return "", fmt.Errorf("remembering a device: %w", err)
 	}
-	return v.o.Guard.remember(ctx, name, v.o.Clock(), v.o.Rand)
+	now := v.o.Clock()
+	kept, err := v.o.Guard.renew(ctx, presented, name, now)
+	switch {
+	case err != nil:
+		return "", err
+	case kept:
+		return presented, nil
+	}
+	return v.o.Guard.remember(ctx, name, now, v.o.Rand)
 }

@@ -261,7 +261,7 @@ func TestStoreFaultIsNeverAPass(t *testing.T) {
 	for _, prefix := range []string{"guess/address/", "guess/name/", "user/", "device/"} {
 		t.Run(prefix, func(t *testing.T) {
 			d := newDesk(t, GuardOptions{})
-			token, err := d.RememberDevice(context.Background(), "alice")
+			token, err := d.RememberDevice(context.Background(), "alice", "")
 			if err != nil {
 				t.Fatal(err)
 			}

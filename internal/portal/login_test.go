@@ -1,15 +1,18 @@
 package portal
 
 import (
+	"encoding/json"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
 	"github.com/gatehouse-proxy/gatehouse/internal/user"
 )
 
@@ -193,8 +196,8 @@ func TestThrottle(t *testing.T) {
 		}
 		wantStatus(t, w, http.StatusTooManyRequests)
 		wantWords(t, w, "Too many tries", "You can try again in ")
-		if w.Header().Get("Retry-After") == "" {
-			t.Error("no Retry-After")
+		if retry := w.Header().Get("Retry-After"); retry == "" || w.Header().Get("RateLimit") != `"tries";r=0;t=`+retry {
+			t.Errorf("Retry-After %q, RateLimit %q", retry, w.Header().Get("RateLimit"))
 		}
 		if !strings.Contains(h.log.String(), "throttled") {
 			t.Error("no audit event")
@@ -204,8 +207,14 @@ func TestThrottle(t *testing.T) {
 		if got := w.Header().Get("Content-Type"); got != "application/problem+json" {
 			t.Errorf("Content-Type %q", got)
 		}
+		var doc struct{ Detail string }
+		if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil || !tryAgainIn.MatchString(doc.Detail) || w.Header().Get("RateLimit") == "" {
+			t.Errorf("%v: detail %q, RateLimit %q", err, doc.Detail, w.Header().Get("RateLimit"))
+		}
 	}
 }
+
+var tryAgainIn = regexp.MustCompile(`Try again in [1-9]\d* (second|minute)s?\.$`)
 
 // Guesses of strangers leave alone the browser in which alice has signed in.
 func TestStrangersCannotLockOut(t *testing.T) {
@@ -220,6 +229,25 @@ func TestStrangersCannotLockOut(t *testing.T) {
 	}
 	wantStatus(t, stranger.post("/_gatehouse/login", "username", "alice", "password", secret), http.StatusTooManyRequests)
 	own.signIn("alice", secret)
+}
+
+// However often alice signs in, her browser is one browser.
+func TestKnownBrowserStaysOne(t *testing.T) {
+	h := newHouse(t)
+	h.person("alice")
+	b := h.browser()
+	known := ""
+	for range 5 {
+		b.signIn("alice", secret)
+		if now := b.cookies[cookie.Jar{}.Device()]; known != "" && now != known {
+			t.Error("the browser was given another token")
+		} else {
+			known = now
+		}
+	}
+	if found, err := h.store.Scan(t.Context(), "device/", "", 10); err != nil || len(found) != 1 {
+		t.Errorf("%d known browsers in the store, %v; want 1", len(found), err)
+	}
 }
 
 func TestReturnTo(t *testing.T) {

@@ -3,6 +3,8 @@ package portal
 import (
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/audit"
 	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
@@ -65,12 +67,25 @@ func (p *Portal) failedProof(v *visit, err error) {
 	throttled := (*password.ThrottledError)(nil)
 	switch {
 	case errors.As(err, &throttled):
-		p.fail(v, problem.Problem{Status: http.StatusTooManyRequests, Kind: problem.TooMany, RetryAfter: throttled.Retry})
+		p.throttled(v, throttled.Retry)
 	case errors.Is(err, password.ErrBusy):
 		p.fail(v, problem.Problem{Detail: "Too many people are signing in right now. Try again in a moment."})
 	default:
 		p.fault(v, "checking a password", err)
 	}
+}
+
+// throttled answers 429, and says when the next try will be taken. A page shows
+// that by itself; a program finds it in the headers, and its user in detail.
+func (p *Portal) throttled(v *visit, retry time.Duration) {
+	retry = max((retry + time.Second - 1).Truncate(time.Second), time.Second)
+	// draft-ietf-httpapi-ratelimit-headers; the gate's answers say it alike.
+	v.w.Header().Set("RateLimit", `"tries";r=0;t=`+strconv.Itoa(int(retry/time.Second)))
+	pr := problem.Problem{Status: http.StatusTooManyRequests, Kind: problem.TooMany, RetryAfter: retry}
+	if v.json {
+		pr.Detail = "To keep guessers out, there is a pause before the next try. Try again in " + inWords(retry) + "."
+	}
+	p.fail(v, pr)
 }
 
 // signIn gives the browser a new session for u, whose password was proved a
@@ -96,7 +111,8 @@ func (p *Portal) signIn(v *visit, u *user.User, remember bool) (ok bool) {
 // afterLogin does what a login is better with and does not fail without.
 func (p *Portal) afterLogin(v *visit, u *user.User) {
 	ctx := v.r.Context()
-	device, err := p.o.Verifier.RememberDevice(ctx, u.Username)
+	presented, _ := cookie.Read(v.r.Header, p.o.Cookies.Device())
+	device, err := p.o.Verifier.RememberDevice(ctx, u.Username, presented)
 	if err != nil {
 		p.o.Logger.WarnContext(ctx, "portal: remembering the device", "request_id", v.RequestID, "error", err)
 	} else {
