@@ -71,7 +71,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Validate(); err != nil {
+	if err := errors.Join(a.Validate(), checkCookieDomain(a.Sessions.CookieDomain)); err != nil {
 		return err
 	}
 	a.App = a.WithDefaults()
@@ -119,6 +119,9 @@ func (a *App) onRevision(revision string, err error) {
 
 // Start opens the store and begins the background work.
 func (a *App) Start() error {
+	if err := a.checkHosts(); err != nil {
+		return err
+	}
 	svc, err := a.services()
 	if err != nil {
 		return err

@@ -48,6 +48,9 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	if err := app.Validate(); err != nil {
 		return nil, b.explain(err)
 	}
+	if err := checkCookieDomain(app.Sessions.CookieDomain); err != nil {
+		return nil, b.explain(err)
+	}
 	return httpcaddyfile.App{Name: "gatehouse", Value: caddyconfig.JSON(app, nil)}, nil
 }
 
@@ -103,7 +106,15 @@ func readSite(h httpcaddyfile.Helper, site *config.Site) error {
 			return err
 		}
 	}
-	return b.explain(app.CheckSite(site))
+	if err := app.CheckSite(site); err != nil {
+		return b.explain(err)
+	}
+	for _, address := range siteAddresses(h) {
+		if err := checkAddress(app.Sessions.CookieDomain, address); err != nil {
+			return b.explain(err)
+		}
+	}
+	return nil
 }
 
 func route(matcher caddy.ModuleMap, site *config.Site) []httpcaddyfile.ConfigValue {
@@ -122,25 +133,38 @@ func parsePortalDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, 
 }
 
 // siteAddress is the first address of the server block that a directive stands
-// in, without its scheme: "app.example.com", "localhost:8443", ":8080". Caddy
-// keeps the block to itself, so this looks for it by reflection; if that fails
-// one day, the gate goes without a name.
+// in, without its scheme: "app.example.com", "localhost:8443", ":8080". If it
+// is not to be found, the gate goes without a name.
 func siteAddress(h httpcaddyfile.Helper) string {
-	keys := reflect.ValueOf(h).FieldByName("parentBlock")
-	if keys.Kind() == reflect.Struct {
-		keys = keys.FieldByName("Keys")
-	}
-	if h.IsNamedRoute() || keys.Kind() != reflect.Slice || keys.Len() == 0 || keys.Index(0).Kind() != reflect.Struct {
+	all := siteAddresses(h)
+	if len(all) == 0 {
 		return ""
 	}
-	text := keys.Index(0).FieldByName("Text")
-	if text.Kind() != reflect.String {
-		return ""
-	}
-	address := strings.ToLower(strings.TrimSuffix(text.String(), ","))
+	address := all[0]
 	if _, after, found := strings.Cut(address, "://"); found {
 		address = after
 	}
 	host, _, _ := strings.Cut(address, "/")
 	return host
+}
+
+// siteAddresses are all addresses of that server block, as written but in lower
+// case. Caddy keeps the block to itself, so this looks for it by reflection,
+// which may fail one day: then there are none.
+func siteAddresses(h httpcaddyfile.Helper) (all []string) {
+	keys := reflect.ValueOf(h).FieldByName("parentBlock")
+	if keys.Kind() == reflect.Struct {
+		keys = keys.FieldByName("Keys")
+	}
+	if h.IsNamedRoute() || keys.Kind() != reflect.Slice {
+		return nil
+	}
+	for i := range keys.Len() {
+		key := keys.Index(i)
+		if key.Kind() != reflect.Struct || key.FieldByName("Text").Kind() != reflect.String {
+			return nil
+		}
+		all = append(all, strings.ToLower(strings.TrimSuffix(key.FieldByName("Text").String(), ",")))
+	}
+	return all
 }

@@ -41,6 +41,7 @@ type compiled struct {
 	txn      storage.Transaction // one read transaction for good: nothing writes
 	revision string
 	files    int
+	mocks    bool // see mocked
 }
 
 // compile checks a set in whole. Its errors carry file, line and column as OPA
@@ -57,6 +58,7 @@ func compile(ctx context.Context, src *sources, builtin fs.FS, rules []siteRules
 		store:    inmem.NewFromObjectWithOpts(data, inmem.OptReturnASTValuesOnRead(true)),
 		revision: revision(src, mods, rules),
 		files:    len(src.files),
+		mocks:    mocked(mods.serving),
 	}
 	if c.txn, err = c.store.NewTransaction(ctx); err != nil {
 		return nil, err
@@ -186,17 +188,23 @@ func packageRef(pkg string) (ast.Ref, error) {
 	return ref, nil
 }
 
-// packages lists the packages of a set that define allow, and so may decide.
+// packages lists the packages of a set that define allow, and so may decide. A
+// function of that name is a helper.
 func (c *compiled) packages() []string {
 	var out []string
 	for _, mod := range c.modules.serving {
 		name := packageName(mod)
-		if ref, err := packageRef(name); err == nil && !slices.Contains(out, name) && c.rule(ref, "allow") != nil {
+		if ref, err := packageRef(name); err == nil && !slices.Contains(out, name) && c.decides(ref) {
 			out = append(out, name)
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+func (c *compiled) decides(pkg ast.Ref) bool {
+	node := c.rule(pkg, "allow")
+	return node != nil && !slices.ContainsFunc(node.Values, func(r *ast.Rule) bool { return len(r.Head.Args) > 0 })
 }
 
 // rule finds the node of a rule of the package, or nil.

@@ -77,50 +77,34 @@ func headerValue(s string) bool {
 // of them must be written out in the policy: the gateway strips them from what
 // clients send, and cannot strip a name that only a request reveals.
 func (c *compiled) headerNames(pkg ast.Ref) ([]string, error) {
-	node := c.rule(pkg, "headers")
-	if node == nil {
-		return nil, nil
-	}
 	var names []string
-	var failed error
-	depth := len(pkg) + 1
-	node.DepthFirst(func(n *ast.TreeNode) bool {
-		for _, rule := range n.Values {
-			for ; rule != nil && failed == nil; rule = rule.Else {
-				var found []string
-				if found, failed = ruleHeaders(rule, depth); failed == nil {
-					names = append(names, found...)
-				}
-			}
+	for _, rule := range c.rulesOf(pkg, "headers") {
+		found, err := ruleHeaders(rule, len(pkg)+1)
+		if err != nil {
+			return nil, err
 		}
-		return failed != nil
-	})
-	if failed != nil {
-		return nil, failed
+		names = append(names, found...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
 }
 
 func ruleHeaders(rule *ast.Rule, depth int) ([]string, error) {
-	at := func(err error) error {
-		return fmt.Errorf("%s:%d:%d: %w", rule.Location.File, rule.Location.Row, rule.Location.Col, err)
-	}
 	var keys []*ast.Term
 	if ref := rule.Ref(); len(ref) > depth { // headers["X-Name"] := …
 		keys = append(keys, ref[depth])
 	} else if keys = literalKeys(rule); keys == nil {
-		return nil, at(errNotConstant)
+		return nil, at(rule, errNotConstant)
 	}
 	var names []string
 	for _, key := range keys {
 		name, ok := key.Value.(ast.String)
 		if !ok {
-			return nil, at(errNotConstant)
+			return nil, at(rule, errNotConstant)
 		}
 		canonical, err := checkHeaderName(string(name))
 		if err != nil {
-			return nil, at(err)
+			return nil, at(rule, err)
 		}
 		names = append(names, canonical)
 	}

@@ -35,7 +35,7 @@ func (c *compiled) prepare(pkg string, remember int) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.rule(ref, "allow") == nil {
+	if !c.decides(ref) {
 		return nil, c.missing(pkg)
 	}
 	p := &program{set: c, pkg: pkg, patterns: newPatterns()}
@@ -50,7 +50,13 @@ func (c *compiled) prepare(pkg string, remember int) (*program, error) {
 			refs = append(refs, full)
 		}
 	}
+	if err := c.checkShapes(ref); err != nil {
+		return nil, err
+	}
 	if p.headers, err = c.headerNames(ref); err != nil {
+		return nil, err
+	}
+	if err := c.checkValues(ref, p.headers); err != nil {
 		return nil, err
 	}
 	if err := p.compileQuery(refs); err != nil {

@@ -67,6 +67,7 @@ func (m *Manager) Identify(ctx context.Context, token string) (*identity.Identit
 func (m *Manager) find(ctx context.Context, k *key, now time.Time) (*copied, error) {
 	c, found := m.near.Hit(k[:])
 	if !found {
+		m.readAhead(ctx, k)
 		var err error
 		if c, found, err = m.near.Get(ctx, string(k[:])); err != nil {
 			return nil, fmt.Errorf("looking up a session: %w", err)
@@ -80,6 +81,18 @@ func (m *Manager) find(ctx context.Context, k *key, now time.Time) (*copied, err
 		return m.bury(ctx, c, now)
 	}
 	return c, nil
+}
+
+// readAhead asks for the owner of a session that was seen before while the
+// session itself is read, so that both cost one round trip: whose a session is
+// never changes. The owner is then found in memory; if not, nothing is lost.
+func (m *Manager) readAhead(ctx context.Context, k *key) {
+	old, seen := m.near.Hint(k[:])
+	if !seen {
+		return
+	}
+	username := old.Username
+	go func() { _, _, _ = m.accounts.Account(ctx, username) }() // whoever needs the answer asks again, and hears the error
 }
 
 // Alive reports whether the session of an identity that Identify returned would

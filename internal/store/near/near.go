@@ -97,6 +97,23 @@ func (c *Cache[T]) Hit(key []byte) (v *T, found bool) {
 	return v, v != nil
 }
 
+// Hint returns the copy of key however old it is, as long as copies may be kept
+// at all. It may be wrong by now: it is good for guessing what to read next, and
+// for nothing else.
+func (c *Cache[T]) Hint(key []byte) (v *T, found bool) {
+	if c.trust() <= 0 {
+		return nil, false
+	}
+	s := &c.shards[maphash.Bytes(c.seed, key)&uint64(len(c.shards)-1)]
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	r := s.copies[string(key)]
+	if r == nil {
+		return nil, false
+	}
+	return r.value, true
+}
+
 // Close stops listening and forgets everything. Later calls of Get read
 // through, so that requests which outlive a reload are still answered. It may
 // be called more than once.
