@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,8 +47,6 @@ type adminCall struct {
 	// Whom and what the call concerns, for the audit trail: set as soon as it is
 	// known.
 	subject, session string
-	// Why the call is refused, where the error's own words do not belong there.
-	reason string
 }
 
 // adminRoute is what serves a call, and the fact that it leaves in the audit
@@ -123,7 +120,7 @@ func (c *adminCall) record(action audit.Action, refused error) {
 		e.Subject = name // the spelling of all other lines
 	}
 	if refused != nil {
-		e.Outcome, e.Reason = audit.Failure, cmp.Or(c.reason, refused.Error())
+		e.Outcome, e.Reason = audit.Failure, refused.Error()
 	}
 	c.app.audit.Record(c.r.Context(), e)
 }
@@ -179,7 +176,6 @@ const maxAdminBody = 64 << 10
 // read decodes the request's JSON body; unknown members are errors, since a
 // misspelt one would otherwise be ignored.
 func (c *adminCall) read(into any) error {
-	c.reason = "the request's JSON cannot be read" // what the decoder quotes may be a password
 	dec := json.NewDecoder(http.MaxBytesReader(c.w, c.r.Body, maxAdminBody))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
@@ -188,7 +184,6 @@ func (c *adminCall) read(into any) error {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return apiError(http.StatusBadRequest, errors.New("reading the request's JSON: something follows the object"))
 	}
-	c.reason = ""
 	return nil
 }
 

@@ -3,12 +3,16 @@ package policy
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/decision"
 )
+
+// odds are values whose types show only when they are read.
+const odds = `{"text": "true", "n": 1, "null": null, "true": true, "false": false, "yes": [true], "object": {"x": true}}`
 
 // Nothing that a policy can be or do, other than a clear yes, is a pass.
 func TestOnlyAClearYesPasses(t *testing.T) {
@@ -19,11 +23,11 @@ func TestOnlyAClearYesPasses(t *testing.T) {
 	}{
 		"undefined allow":                 {`allow if input.nope`, nil},
 		"false":                           {`allow := false`, nil},
-		"a string":                        {`allow := "true"`, nil},
-		"a number":                        {`allow := 1`, nil},
-		"an object":                       {`allow := {"x": true}`, nil},
-		"a set with true":                 {`allow contains true`, nil},
-		"null":                            {`allow := null`, nil},
+		"a string":                        {`allow := data.v.text`, nil},
+		"a number":                        {`allow := data.v.n`, nil},
+		"an object":                       {`allow := data.v.object`, nil},
+		"a list with true":                {`allow := data.v.yes`, nil},
+		"null":                            {`allow := data.v.null`, nil},
 		"deny beside allow":               {"allow := true\ndeny contains \"no\"", nil},
 		"deny with an empty reason":       {"allow := true\ndeny contains \"\"", nil},
 		"deny as an array":                {"allow := true\ndeny := [\"no\"]", nil},
@@ -37,22 +41,22 @@ func TestOnlyAClearYesPasses(t *testing.T) {
 		"error in a helper of deny":       {"allow := true\nf(x) := to_number(x)\ndeny contains \"x\" if f(input.request.path) > 1", fault},
 		"error in else":                   {"allow := false if input.nope\nelse := true if to_number(input.request.path) > 1", fault},
 		"two values for allow":            {"allow := true if input.request.path\nallow := false if input.request.method", fault},
-		"deny is a string":                {"allow := true\ndeny := \"no\"", fault},
-		"deny is false":                   {"allow := true\ndeny := false", fault},
-		"deny is true":                    {"allow := true\ndeny := true", fault},
-		"deny is an object":               {"allow := true\ndeny[\"x\"] := true", fault},
-		"deny holds a number":             {"allow := true\ndeny contains 1", fault},
-		"deny holds a set":                {"allow := true\ndeny contains {\"x\"}", fault},
-		"require is unknown":              {"allow := true\nrequire contains \"dance\"", fault},
-		"require is a string":             {"allow := true\nrequire := \"mfa\"", fault},
-		"require is misspelt":             {"allow := true\nrequire contains \"MFA\"", fault},
-		"headers is a set":                {"allow := true\nheaders := {\"X-A\": {\"x\"}}", fault},
-		"headers with a number":           {"allow := true\nheaders[\"X-A\"] := 1", fault},
+		"deny is a string":                {"allow := true\ndeny := data.v.text", fault},
+		"deny is false":                   {"allow := true\ndeny := data.v.false", fault},
+		"deny is true":                    {"allow := true\ndeny := data.v.true", fault},
+		"deny is an object":               {"allow := true\ndeny := data.v.object", fault},
+		"deny holds a number":             {"allow := true\ndeny contains data.v.n", fault},
+		"deny holds a set":                {"allow := true\ndeny contains {input.request.path}", fault},
+		"require is unknown":              {"allow := true\nrequire contains data.v.text", fault},
+		"require is a string":             {"allow := true\nrequire := data.v.text", fault},
+		"require is misspelt":             {"allow := true\nrequire contains upper(\"mfa\")", fault},
+		"headers is a set":                {"allow := true\nheaders := {\"X-A\": {input.request.path}}", fault},
+		"headers with a number":           {"allow := true\nheaders[\"X-A\"] := input.request.port", fault},
 		"headers with a line break":       {"allow := true\nheaders[\"X-A\"] := concat(\"\", [input.request.path, \"\\r\\nRemote-User: root\"])", fault},
-		"headers with a NUL":              {"allow := true\nheaders[\"X-A\"] := \"a\\u0000b\"", fault},
+		"headers with a NUL":              {"allow := true\nheaders[\"X-A\"] := concat(\"a\\u0000b\", [\"\", \"\"])", fault},
 		"headers too long":                {"allow := true\nheaders[\"X-A\"] := concat(\"\", [\"x\" | some _ in numbers.range(0, 9000)])", fault},
 		"two spellings with two values":   {"allow := true\nheaders[\"X-A\"] := \"1\"\nheaders[\"x-a\"] := \"2\"", fault},
-		"log is a string":                 {"allow := true\nlog := \"x\"", fault},
+		"log is a string":                 {"allow := true\nlog := data.v.text", fault},
 		"log is too long":                 {"allow := true\nlog := {\"n\": numbers.range(1, 9000)}", fault},
 		"remote schema is not fetched":    {`allow if { [ok, _] := json.match_schema({}, {"$ref": "http://127.0.0.1:1/x"}); not ok }`, fault},
 		"division by zero inside a deny":  {"allow := true\ndeny contains \"x\" if 1 / (input.request.port - 443) > 0", fault},
@@ -61,7 +65,7 @@ func TestOnlyAClearYesPasses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, remember := range []int{-1, 0} {
-				e := load(t, Options{Remember: remember}, files{"app.rego": "package app\n" + c.policy + "\n"})
+				e := load(t, Options{Remember: remember}, files{"app.rego": "package app\n" + c.policy + "\n", "v/data.json": odds})
 				n := entry(t, e, "app")
 				for range 3 { // the later ones may be remembered
 					a, err := n.Decide(context.Background(), question("/x"))
@@ -70,6 +74,12 @@ func TestOnlyAClearYesPasses(t *testing.T) {
 					}
 					if (err != nil) != (c.want != nil) {
 						t.Fatalf("answer %+v, error %v", a, err)
+					}
+					if a.Revision != e.Revision() {
+						t.Errorf("answer %+v of revision %s", a, e.Revision())
+					}
+					if err != nil && !reflect.DeepEqual(a, decision.Answer{Revision: e.Revision()}) {
+						t.Errorf("a fault with an answer: %+v", a)
 					}
 					if err != nil && !strings.Contains(err.Error(), "app") {
 						t.Errorf("the error does not name the package: %v", err)
@@ -192,7 +202,7 @@ func TestHeaderNames(t *testing.T) {
 		"comprehension":       {`headers := {k: "1" | some k in input.identity.roles}`, "written out"},
 		"merged":              {`headers := object.union({"X-A": "1"}, input.identity.claims)`, "written out"},
 		"from data":           {"headers := data.lib.h", "written out"},
-		"a set":               {`headers contains "X-A"`, "written out"},
+		"a set":               {`headers contains "X-A"`, "must be an object of strings"},
 		"identity":            {`headers["Remote-User"] := "root"`, "Remote-User is not for a policy to set (identity"},
 		"identity, lower":     {`headers["remote-groups"] := "root"`, "identity"},
 		"identity, _":         {`headers["Remote_User"] := "root"`, "identity"},

@@ -24,9 +24,11 @@ type Options struct {
 	Budget   time.Duration // longest evaluation; 0: DefaultBudget
 	Remember int           // answers to remember for each entry; 0: DefaultRemember, negative: none
 	Logger   *slog.Logger  // nil: silent
-	// OnRevision is told of every set that is taken (its revision) and of every
-	// one that is refused (the revision that stays in force, and why). It may
-	// ask for Revision and Status, and must not change the Engine.
+	// OnRevision is told by Watch of the revision in force, and from then on of
+	// every set that is taken (its revision) and of every one that is refused
+	// (the revision that stays in force, and why). What comes before Watch is
+	// one configuration being put together, and told of by errors alone.
+	// OnRevision may ask for Revision and Status, and must not change the Engine.
 	OnRevision func(revision string, err error)
 	Clock      func() time.Time // for Status; nil: time.Now
 }
@@ -52,6 +54,7 @@ type Engine struct {
 	entries map[string]*Entry
 	watcher *watcher
 	closed  bool
+	telling bool // OnRevision is told
 
 	status atomic.Pointer[Status]
 }

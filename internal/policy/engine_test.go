@@ -227,12 +227,12 @@ func TestTestFilesDoNotDecide(t *testing.T) {
 }
 
 func TestOddAllowIsLoggedOnceForEachRevision(t *testing.T) {
-	dir := folder(t, files{"app.rego": "package app\nallow := \"yes\"\n"})
+	dir := folder(t, files{"data.json": `{"answer": "yes"}`})
 	log := &notes{}
 	e := NewEngine(Options{Dirs: []string{dir}, Budget: patient, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	defer e.Close()
 	for i := 1; i <= 2; i++ {
-		write(t, filepath.Join(dir, "app.rego"), fmt.Sprintf("package app\nallow := \"yes %d\"\n", i))
+		write(t, filepath.Join(dir, "app.rego"), fmt.Sprintf("package app\nallow := data.answer # %d\n", i))
 		if err := e.Load(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -374,6 +374,59 @@ func TestSiteRules(t *testing.T) {
 	}
 }
 
+// However many sites a configuration has, it is told of once: when it begins to
+// watch. Nobody hears of the revisions on the way there.
+func TestOneConfigurationIsToldOfOnce(t *testing.T) {
+	for name, fs := range map[string]files{"with a folder": {"app.rego": "package app\nallow := true\n"}, "without": nil} {
+		t.Run(name, func(t *testing.T) {
+			var told []string
+			o := Options{Budget: patient, OnRevision: func(rev string, err error) { told = append(told, fmt.Sprint(rev, " ", err)) }}
+			if fs != nil {
+				o.Dirs = []string{folder(t, fs)}
+			}
+			e := NewEngine(o)
+			defer e.Close()
+			if err := e.Load(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			for _, site := range []string{"one", "two", "three"} {
+				if err := e.AddRules("sites."+site, nil, nil); err != nil {
+					t.Fatal(err)
+				}
+				entry(t, e, "sites."+site)
+			}
+			if err := e.AddRules("sites.one", nil, nil); err == nil {
+				t.Error("the same lines twice")
+			}
+			if len(told) > 0 {
+				t.Errorf("before Watch: %q", told)
+			}
+			if err := e.Watch(); err != nil {
+				t.Fatal(err)
+			}
+			if len(told) != 1 || told[0] != e.Revision()+" <nil>" {
+				t.Errorf("after Watch: %q, in force is %s", told, e.Revision())
+			}
+			if err := e.Watch(); err == nil || len(told) != 1 {
+				t.Errorf("after another Watch: %q, %v", told, err)
+			}
+		})
+	}
+}
+
+func TestFirstLoadFailsByItsErrorAlone(t *testing.T) {
+	dir := folder(t, files{"app.rego": "package app\nallow if"})
+	var told []string
+	e := NewEngine(Options{Dirs: []string{dir}, OnRevision: func(rev string, err error) { told = append(told, fmt.Sprint(rev, " ", err)) }})
+	defer e.Close()
+	if err := e.Load(context.Background()); err == nil {
+		t.Fatal("it loaded")
+	}
+	if len(told) > 0 || e.Status().Err == nil {
+		t.Errorf("told %q, status %+v", told, e.Status())
+	}
+}
+
 func TestRevisionIsTheContents(t *testing.T) {
 	fs := files{"a.rego": "package a\nallow := true\n", "x/data.json": `{"k": 1}`}
 	one, two := load(t, Options{}, fs), load(t, Options{}, fs)
@@ -399,16 +452,13 @@ func TestReloadUnderLoad(t *testing.T) {
 		write(t, filepath.Join(dir, "data.json"), fmt.Sprintf(`{"n": %d}`, i))
 	}
 	var known, seen sync.Map // revisions
-	e := NewEngine(Options{Dirs: []string{dir}, Budget: patient, OnRevision: func(rev string, err error) {
-		if err == nil {
-			known.Store(rev, true)
-		}
-	}})
+	e := NewEngine(Options{Dirs: []string{dir}, Budget: patient})
 	defer e.Close()
 	set(0)
 	if err := e.Load(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	known.Store(e.Revision(), true)
 	n := entry(t, e, "app")
 	ctx, cancel := context.WithCancel(context.Background())
 	var askers sync.WaitGroup
@@ -431,6 +481,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		if err := e.Load(context.Background()); err != nil {
 			t.Error(err)
 		}
+		known.Store(e.Revision(), true)
 	}
 	cancel()
 	askers.Wait()

@@ -19,8 +19,9 @@ func (n *Entry) Package() string { return n.pkg }
 
 // Decide answers q by the policies of one revision. An error is a fault (the
 // budget is over, a builtin failed, the result has a wrong type, nothing is
-// loaded, ctx is done), and the request must be refused; the Answer is no then.
-// Decide keeps nothing of q.
+// loaded, ctx is done), and the request must be refused: the Answer is no then,
+// and says nothing but the revision at fault, which is empty when nothing is
+// loaded. Decide keeps nothing of q.
 func (n *Entry) Decide(ctx context.Context, q *decision.Question) (decision.Answer, error) {
 	set := n.engine.current.Load()
 	if set == nil {
@@ -28,7 +29,7 @@ func (n *Entry) Decide(ctx context.Context, q *decision.Question) (decision.Answ
 	}
 	p := set.programs[n.pkg]
 	if p == nil {
-		return decision.Answer{}, fmt.Errorf("policy %s: %w", n.pkg, ErrNotLoaded)
+		return decision.Answer{Revision: set.revision}, fmt.Errorf("policy %s: %w", n.pkg, ErrNotLoaded)
 	}
 	var room [256]byte
 	key, remember := p.memory.key(room[:0], q)
@@ -39,7 +40,7 @@ func (n *Entry) Decide(ctx context.Context, q *decision.Question) (decision.Answ
 	}
 	a, err := n.ask(ctx, p, q)
 	if err != nil {
-		return decision.Answer{}, fmt.Errorf("policy %s at revision %s: %w", n.pkg, p.set.revision, err)
+		return decision.Answer{Revision: p.set.revision}, fmt.Errorf("policy %s at revision %s: %w", n.pkg, p.set.revision, err)
 	}
 	if remember {
 		p.memory.memory.put(key, a)

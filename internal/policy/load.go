@@ -9,7 +9,8 @@ import (
 )
 
 // AddRules adds the allow and deny lines of one site as the package pkg. After a
-// load they are in force when it returns nil, and nothing changes on an error.
+// load they are in force when it returns nil, and nothing changes on an error. It
+// belongs before Watch, so that one configuration is reported as one revision.
 func (e *Engine) AddRules(pkg string, allow, deny []Line) error {
 	if _, err := packageRef(pkg); err != nil {
 		return err

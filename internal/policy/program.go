@@ -19,7 +19,7 @@ var ruleNames = []string{"allow", "deny", "require", "headers", "log"}
 type program struct {
 	set      *compiled
 	pkg      string
-	rules    []string // those of ruleNames that the package defines
+	rules    []ask
 	query    ast.Body
 	qc       ast.QueryCompiler
 	headers  []string // canonical names that the headers rule may set
@@ -46,7 +46,7 @@ func (c *compiled) prepare(pkg string, remember int) (*program, error) {
 			return nil, err
 		}
 		if c.rule(ref, name) != nil {
-			p.rules = append(p.rules, name)
+			p.rules = append(p.rules, ask{name: name, defined: c.always(full)})
 			refs = append(refs, full)
 		}
 	}
@@ -98,15 +98,43 @@ func (c *compiled) onlyRule(full ast.Ref) error {
 	return nil
 }
 
-// compileQuery asks for each rule inside a comprehension, so that one that is
-// undefined gives an empty list rather than no result at all.
+// ask is one of ruleNames that a package defines.
+type ask struct {
+	name    string
+	defined bool // whatever the request
+}
+
+// always reports whether a rule is sure to have a value: it is a set that is
+// made entry by entry, or it has a default.
+func (c *compiled) always(full ast.Ref) bool {
+	node := c.compiler.RuleTree.Find(full)
+	if node == nil || len(node.Children) > 0 || len(node.Values) == 0 {
+		return false
+	}
+	sure := false
+	for _, rule := range node.Values {
+		if len(rule.Head.Args) > 0 || len(rule.Ref()) != len(full) {
+			return false
+		}
+		sure = sure || rule.Default || rule.Head.RuleKind() == ast.MultiValue
+	}
+	return sure
+}
+
+// compileQuery asks for a rule that may be undefined inside a comprehension, so
+// that it gives an empty list rather than no result at all. Should a rule that is
+// always defined be undefined after all, that is a fault.
 func (p *program) compileQuery(refs []ast.Ref) error {
 	var q strings.Builder
 	for i, ref := range refs {
 		if i > 0 {
 			q.WriteString("; ")
 		}
-		fmt.Fprintf(&q, "%s = [x | x = %s]", p.rules[i], ref)
+		if p.rules[i].defined {
+			fmt.Fprintf(&q, "%s = %s", p.rules[i].name, ref)
+			continue
+		}
+		fmt.Fprintf(&q, "%s = [x | x = %s]", p.rules[i].name, ref)
 	}
 	body, err := ast.ParseBodyWithOpts(q.String(), ast.ParserOptions{RegoVersion: ast.RegoV1})
 	if err != nil {
@@ -137,10 +165,15 @@ type values map[string]*ast.Term
 // read takes the values out of a query result.
 func (p *program) read(qr topdown.QueryResult) (values, error) {
 	out := make(values, len(p.rules))
-	for _, name := range p.rules {
+	for _, rule := range p.rules {
+		name := rule.name
 		term := qr[ast.Var(name)]
 		if term == nil {
 			return nil, fmt.Errorf("policy %s: the result has no %s", p.pkg, name)
+		}
+		if rule.defined {
+			out[name] = term
+			continue
 		}
 		list, ok := term.Value.(*ast.Array)
 		if !ok || list.Len() > 1 {

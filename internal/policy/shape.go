@@ -61,10 +61,12 @@ func mayBeList(t types.Type) bool {
 	return false
 }
 
-func isObject(v ast.Value) bool       { _, ok := v.(ast.Object); return ok }
-func mayBeObject(t types.Type) bool   { _, ok := t.(*types.Object); return ok }
-func constant(t *ast.Term) bool       { return t != nil && ast.IsConstant(t.Value) }
-func (s *shape) must(is string) error { return fmt.Errorf("%s must be %s, and is %s: write %s", s.name, s.is, is, s.write) }
+func isObject(v ast.Value) bool     { _, ok := v.(ast.Object); return ok }
+func mayBeObject(t types.Type) bool { _, ok := t.(*types.Object); return ok }
+func writtenOut(t *ast.Term) bool   { return t != nil && ast.IsConstant(t.Value) }
+func (s *shape) must(is string) error {
+	return fmt.Errorf("%s must be %s, and is %s: write %s", s.name, s.is, is, s.write)
+}
 
 // checkShapes refuses rules that can only answer with a value of a wrong type:
 // they would turn every request that they concern into a fault. What only a
@@ -105,7 +107,7 @@ func (s *shape) checkRule(rule *ast.Rule, depth int) error {
 		if !s.set {
 			return s.must("a set")
 		}
-	case constant(head.Value) && !s.holds(head.Value.Value):
+	case writtenOut(head.Value) && !s.holds(head.Value.Value):
 		return s.must(kind(head.Value))
 	}
 	return nil
@@ -135,13 +137,13 @@ func (c *compiled) checkValues(pkg ast.Ref, headers []string) error {
 func written(rule *ast.Rule, depth int) *ast.Term {
 	head, ref := rule.Head, rule.Ref()
 	switch {
-	case len(ref) == depth+1 && constant(ref[depth]) && head.RuleKind() == ast.SingleValue && constant(head.Value):
+	case len(ref) == depth+1 && writtenOut(ref[depth]) && head.RuleKind() == ast.SingleValue && writtenOut(head.Value):
 		return ast.ObjectTerm([2]*ast.Term{ref[depth], head.Value})
 	case len(ref) > depth:
 		return nil
-	case head.RuleKind() == ast.MultiValue && constant(head.Key):
+	case head.RuleKind() == ast.MultiValue && writtenOut(head.Key):
 		return ast.SetTerm(head.Key)
-	case head.RuleKind() == ast.SingleValue && constant(head.Value):
+	case head.RuleKind() == ast.SingleValue && writtenOut(head.Value):
 		return head.Value
 	}
 	return nil

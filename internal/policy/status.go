@@ -23,12 +23,23 @@ func (e *Engine) Status() Status {
 	return Status{Dirs: slices.Clone(e.dirs)}
 }
 
-// report notes the outcome of a load and tells OnRevision.
+// announce begins to tell OnRevision, with what is in force. The caller holds mu.
+func (e *Engine) announce() {
+	e.telling = true
+	if s := e.Status(); s.Revision != "" {
+		e.onRevision(s.Revision, s.Err)
+	}
+}
+
+// report notes the outcome of a load, and tells OnRevision if that is to hear.
+// The caller holds mu.
 func (e *Engine) report(err error) {
 	s := &Status{Dirs: slices.Clone(e.dirs), Err: err}
 	if set := e.current.Load(); set != nil {
 		s.Revision, s.Loaded, s.Files, s.Packages = set.revision, set.loaded, set.files, set.packages()
 	}
 	e.status.Store(s)
-	e.onRevision(s.Revision, err)
+	if e.telling {
+		e.onRevision(s.Revision, err)
+	}
 }

@@ -32,17 +32,19 @@ type watcher struct {
 	said   string    // the last error that was logged
 }
 
-// Watch reloads the policies whenever their folders change, until Close. A set
-// that is broken is logged once and left out; what is in force stays.
+// Watch tells OnRevision of the revision in force, and reloads the policies
+// whenever their folders change, until Close. A set that is broken is logged once
+// and left out; what is in force stays.
 func (e *Engine) Watch() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return ErrClosed
 	}
-	if e.watcher != nil {
+	if e.telling {
 		return errors.New("the policy folders are watched already")
 	}
+	e.announce()
 	if len(e.dirs) == 0 {
 		return nil // nothing can change
 	}

@@ -202,6 +202,7 @@ func TestBrokenPolicyNeverOpensTheGate(t *testing.T) {
 		"bad test":      {"app_test.rego", "package app_test\ntest_x if nope(1)\n"},
 		"bad data":      {"data.json", "{"},
 		"clashing data": {"data.json", `{"app": {"allow": true}}`},
+		"wrong type":    {"more.rego", "package app\ndeny := true if input.request.path == \"/no\"\n"},
 		"bad header":    {"more.rego", "package app\nheaders[\"Remote-User\"] := \"root\"\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -238,7 +239,13 @@ func TestBrokenPolicyNeverOpensTheGate(t *testing.T) {
 			w.until("the good news", func() bool { return w.Status().Err == nil && w.Revision() != rev })
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			if last := w.told[len(w.told)-1]; last != w.Revision()+" <nil>" {
+			refused := 0
+			for _, line := range w.told {
+				if strings.HasPrefix(line, rev+" ") && !strings.HasSuffix(line, "<nil>") {
+					refused++
+				}
+			}
+			if w.told[0] != rev+" <nil>" || w.told[len(w.told)-1] != w.Revision()+" <nil>" || refused == 0 {
 				t.Errorf("OnRevision heard %q", w.told)
 			}
 		})
