@@ -14,7 +14,7 @@ import (
 const DefaultBudget = 25 * time.Millisecond
 
 // DefaultRemember is how many answers each entry remembers when Options say
-// nothing; they take about half a kilobyte each.
+// nothing; they take 4 MiB at most, half a kilobyte each.
 const DefaultRemember = 8192
 
 // Options say what an Engine reads and how long it may take.

@@ -25,7 +25,8 @@ type task struct {
 	input   *ast.Term
 	now     time.Time // what the policy takes for the time
 	brake   brake
-	done    chan struct{}
+	done    chan struct{} // has room for one
+	timer   *time.Timer   // of the caller, who alone touches it
 	values  values
 	err     error
 }
@@ -36,43 +37,44 @@ type task struct {
 func (n *Entry) evaluate(ctx context.Context, p *program, input *ast.Term, at time.Time) (values, error) {
 	pool, budget := n.engine.pool, n.engine.budget
 	now := time.Now()
-	t := &task{program: p, input: input, now: at, done: make(chan struct{}, 1)}
+	t := pool.task()
+	t.program, t.input, t.now = p, input, at
 	t.brake.ctx, t.brake.lanes = ctx, n.lanes
 	t.brake.deadline, t.brake.last = now.Add(budget), now.Add(budget+budget/2)
 	if t.brake.holds = n.lanes.begin(ctx, now, t.brake.deadline); t.brake.holds == nil {
-		return nil, late(ctx)
+		return values{}, late(ctx)
 	}
 	if take(ctx, pool.room, time.Until(t.brake.deadline)) == nil {
 		t.brake.release()
-		return nil, late(ctx)
+		return values{}, late(ctx)
 	}
 	begin := time.Now()
 	t.brake.slow = begin.Add(n.lanes.slice(begin, budget))
 	if !pool.run(t) {
 		t.brake.release()
-		return nil, ErrClosed
+		return values{}, ErrClosed
 	}
-	timer := time.NewTimer(time.Until(t.brake.deadline))
-	defer timer.Stop()
+	t.timer.Reset(time.Until(t.brake.deadline))
+	defer t.timer.Stop()
 	select {
 	case <-t.done:
-		return t.values, t.err
+		return pool.finish(t)
 	case <-ctx.Done():
 		t.brake.Cancel()
-		return nil, ctx.Err()
-	case <-timer.C:
+		return values{}, ctx.Err()
+	case <-t.timer.C:
 	}
 	if t.brake.begun.Load() {
 		t.brake.Cancel()
 	}
-	timer.Reset(time.Until(t.brake.last))
+	t.timer.Reset(time.Until(t.brake.last))
 	select {
 	case <-t.done: // with a result after all, or with its error
-		return t.values, t.err
-	case <-timer.C:
+		return pool.finish(t)
+	case <-t.timer.C:
 		t.brake.Cancel()
 		n.lanes.stuck.Store(time.Now().UnixNano())
-		return nil, ErrBudget
+		return values{}, ErrBudget
 	}
 }
 
@@ -88,7 +90,7 @@ func (t *task) evaluate() {
 	defer t.brake.release()
 	defer func() {
 		if p := recover(); p != nil { // in OPA, or in a builtin: a fault like any other
-			t.values, t.err = nil, fmt.Errorf("evaluation panicked: %v\n%s", p, debug.Stack())
+			t.values, t.err = values{}, fmt.Errorf("evaluation panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
 	t.values, t.err = t.run()
@@ -121,19 +123,19 @@ func (t *task) run() (values, error) {
 		WithCancel(&t.brake).
 		WithInput(t.input)
 	var out values
-	err := q.Iter(context.Background(), func(qr topdown.QueryResult) error {
-		if out != nil {
+	results := 0
+	err := q.Iter(context.Background(), func(qr topdown.QueryResult) (err error) {
+		if results++; results > 1 {
 			return errors.New("the query has more than one result")
 		}
-		var err error
 		out, err = p.read(qr)
 		return err
 	})
-	if err == nil && out == nil {
+	if err == nil && results == 0 {
 		err = errors.New("the query has no result")
 	}
 	if err != nil {
-		return nil, err
+		return values{}, err
 	}
 	return out, nil
 }

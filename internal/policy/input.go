@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -150,19 +151,60 @@ func site(s *decision.Site, n *inputNeeds) *ast.Term {
 	return o.done()
 }
 
+// reading is what a program sees of a time; what it does not need is zero.
+type reading struct {
+	unix         int64
+	weekday      time.Weekday
+	hour, minute int
+}
+
+// lastClock remembers the input's time as it was built last: most questions of
+// one second, or of one hour, have the same.
+type lastClock struct{ last atomic.Pointer[clockTerm] }
+
+type clockTerm struct {
+	of   reading
+	term *ast.Term
+}
+
 func clock(t time.Time, n *inputNeeds) *ast.Term {
-	o := make(object, 0, 4)
+	var r reading
 	if n.fields[timeUnix] {
-		o.term(keyUnix, number(t.Unix()))
+		r.unix = t.Unix()
 	}
 	if n.fields[timeWeekday] {
-		o.term(keyWeekday, weekdays[t.Weekday()])
+		r.weekday = t.Weekday()
 	}
 	if n.fields[timeHour] {
-		o.term(keyHour, ast.InternedTerm(t.Hour()))
+		r.hour = t.Hour()
 	}
 	if n.fields[timeMinute] {
-		o.term(keyMinute, ast.InternedTerm(t.Minute()))
+		r.minute = t.Minute()
+	}
+	if n.clock == nil {
+		return r.term(n)
+	}
+	if c := n.clock.last.Load(); c != nil && c.of == r {
+		return c.term
+	}
+	c := &clockTerm{of: r, term: r.term(n)}
+	n.clock.last.Store(c)
+	return c.term
+}
+
+func (r reading) term(n *inputNeeds) *ast.Term {
+	o := make(object, 0, 4)
+	if n.fields[timeUnix] {
+		o.term(keyUnix, number(r.unix))
+	}
+	if n.fields[timeWeekday] {
+		o.term(keyWeekday, weekdays[r.weekday])
+	}
+	if n.fields[timeHour] {
+		o.term(keyHour, ast.InternedTerm(r.hour))
+	}
+	if n.fields[timeMinute] {
+		o.term(keyMinute, ast.InternedTerm(r.minute))
 	}
 	return o.done()
 }

@@ -1,13 +1,19 @@
 package policy
 
 import (
+	"encoding/json"
 	"hash/maphash"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/decision"
 )
 
-// What an answer may take in memory, in bytes. Most take about 300.
+// What an answer may take in memory, in bytes. Most take about 300. So a memory
+// for n answers takes n times bytesPerAnswer at most, which is 4 MiB for
+// DefaultRemember, and a fifth more for the rounding of allocations; the least is
+// 32 KiB. That holds however long the keys are: longer ones mean fewer answers.
 const (
 	bytesPerAnswer = 512     // the average that the bound of a memory reckons with
 	maxAnswerBytes = 8 << 10 // a larger answer is not remembered
@@ -55,12 +61,13 @@ func (m *memory) get(key []byte) (decision.Answer, bool) {
 	return m.shard(key).get(key)
 }
 
-// put remembers an answer. The answer is shared from now on, and must not change.
+// put remembers an answer. It keeps nothing of a but the revision.
 func (m *memory) put(key []byte, a decision.Answer) {
 	size := len(key) + answerBytes(a)
 	if len(m.shards) == 0 || size > maxAnswerBytes {
 		return
 	}
+	a = own(a)
 	a.Cached = true
 	m.shard(key).put(key, &memo{key: string(key), answer: a, bytes: size})
 }
@@ -158,6 +165,49 @@ func (g *generations) remove(key string) {
 	}
 	delete(g.young, key)
 	delete(g.old, key)
+}
+
+// own copies an answer with every string in it. A policy that answers with a part
+// of the path answers with a piece of the request line, and would keep all of it
+// in memory: a megabyte for each answer, if a stranger so wishes.
+func own(a decision.Answer) decision.Answer {
+	a.Reasons = slices.Clone(a.Reasons)
+	for i, reason := range a.Reasons {
+		a.Reasons[i] = strings.Clone(reason)
+	}
+	if a.Headers != nil {
+		headers := make(map[string]string, len(a.Headers))
+		for name, value := range a.Headers {
+			headers[strings.Clone(name)] = strings.Clone(value)
+		}
+		a.Headers = headers
+	}
+	if a.Log != nil {
+		a.Log, _ = ownLog(a.Log).(map[string]any)
+	}
+	return a // the steps of Require are constants
+}
+
+func ownLog(v any) any {
+	switch v := v.(type) {
+	case string:
+		return strings.Clone(v)
+	case json.Number:
+		return json.Number(strings.Clone(string(v)))
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = ownLog(item)
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, item := range v {
+			out[strings.Clone(name)] = ownLog(item)
+		}
+		return out
+	}
+	return v
 }
 
 // answerBytes estimates what an answer holds in memory.

@@ -1,10 +1,14 @@
 package policy
 
 import (
+	"encoding/binary"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/decision"
 )
@@ -165,4 +169,98 @@ func BenchmarkHit(b *testing.B) {
 			}
 		}
 	})
+}
+
+// heap is what is in use after everything that can be freed was.
+func heap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// remembers at most what is documented, and a fifth for the rounding of allocations.
+const rememberedBytes = DefaultRemember * bytesPerAnswer * 6 / 5
+
+// TestFloodOfLongPathsIsBoundedInBytes is a stranger who asks about 200,000 paths
+// of all lengths that are remembered, each once, or twice so that it is kept.
+func TestFloodOfLongPathsIsBoundedInBytes(t *testing.T) {
+	for _, times := range []int{1, 2} {
+		t.Run(fmt.Sprintf("each path %d times", times), func(t *testing.T) {
+			before := heap()
+			m := newMemory(DefaultRemember)
+			key := make([]byte, maxKeyBytes)
+			most := 0
+			for i := range 200_000 {
+				binary.BigEndian.PutUint64(key, uint64(i))
+				length := maxKeyBytes - i%64
+				if i >= 150_000 { // then short ones, of which there are most
+					length = 8 + i%200
+				}
+				m.put(key[:length], decision.Answer{Allow: true, Revision: "r1", Headers: map[string]string{"X-Team": "red"}})
+				for range times - 1 {
+					m.get(key[:length])
+				}
+				if i%50_000 == 49_999 {
+					most = max(most, heap()-before)
+				}
+			}
+			entries, bytes := m.footprint()
+			t.Logf("%d entries, reckoned %d KiB, at most %d KiB in the heap", entries, bytes>>10, most>>10)
+			if bytes > DefaultRemember*bytesPerAnswer || most > rememberedBytes {
+				t.Errorf("%d bytes reckoned, %d in the heap; documented are %d", bytes, most, rememberedBytes)
+			}
+			runtime.KeepAlive(m)
+		})
+	}
+}
+
+// TestAnswersKeepNothingOfTheRequest is a stranger who asks about short paths in
+// long request lines, of a policy that answers with parts of the path.
+func TestAnswersKeepNothingOfTheRequest(t *testing.T) {
+	e := load(t, Options{}, files{"app.rego": `package app
+
+allow := true
+
+deny contains concat("", [input.request.segments[1]])
+
+headers["X-Team"] := input.request.segments[0]
+
+log := {"team": input.request.segments[0], "all": [{input.request.segments[1]: substring(input.request.path, 0, 5)}]}
+`})
+	n := entry(t, e, "app")
+	const line = 256 << 10
+	q := question("")
+	decide(t, n, q) // what is made once
+	before := heap()
+	for i := range 1000 {
+		whole := fmt.Sprintf("/team%d/%d?", i, i) + strings.Repeat("x", line)
+		path, _, _ := strings.Cut(whole, "?")
+		q.Request.Path, q.Request.Segments = path, strings.Split(path[1:], "/")
+		for range 2 {
+			if a := decide(t, n, q); a.Headers["X-Team"] != fmt.Sprint("team", i) {
+				t.Fatalf("%+v", a)
+			}
+		}
+	}
+	q = nil
+	if grown := heap() - before; grown > rememberedBytes {
+		t.Errorf("the heap has grown by %d KiB for 1,000 answers", grown>>10)
+	}
+	runtime.KeepAlive(n)
+}
+
+// TestLongPatternsAreNotKept is a policy that makes patterns out of requests.
+func TestLongPatternsAreNotKept(t *testing.T) {
+	p := newPatterns()
+	short, long := ast.String("a*"), ast.String(strings.Repeat("a", maxPatternBytes+1))
+	p.Insert(short, 1)
+	p.Insert(long, 1)
+	if _, ok := p.Get(short); !ok {
+		t.Error("a short pattern is forgotten")
+	}
+	if _, ok := p.Get(long); ok {
+		t.Error("a long pattern is kept")
+	}
 }

@@ -7,6 +7,7 @@ import "slices"
 type inputNeeds struct {
 	fields [fieldCount]bool
 	names  *neededNames // nil: all of them
+	clock  *lastClock   // nil: built each time
 }
 
 // neededNames are the headers (canonical) and query parameters that a program
@@ -25,7 +26,7 @@ func (r *reach) needed() inputNeeds {
 	if r.never { // it may read anything
 		return everything
 	}
-	n := inputNeeds{names: &neededNames{headers: []string{}, query: []string{}}}
+	n := inputNeeds{names: &neededNames{headers: []string{}, query: []string{}}, clock: &lastClock{}}
 	for _, p := range r.parts {
 		n.fields[p.field] = true
 		switch p.field {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"sync"
+	"time"
 )
 
 // The pool's bounds. An evaluation that waits for a lane keeps its worker, and
@@ -16,12 +17,33 @@ const (
 // that finished last is used first, while its stack is in the processor's cache.
 type pool struct {
 	room   chan struct{} // one for each worker at work
+	tasks  sync.Pool     // finished ones, to be used again
 	mu     sync.Mutex
 	idle   []chan *task
 	closed bool
 }
 
 func newPool() *pool { return &pool{room: make(chan struct{}, maxWorkers)} }
+
+// task returns an empty task, whose timer is stopped.
+func (p *pool) task() *task {
+	if t, ok := p.tasks.Get().(*task); ok {
+		return t
+	}
+	t := &task{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	t.timer.Stop()
+	return t
+}
+
+// finish returns the outcome of a task whose worker has said that it is done, and
+// so will not touch it any more. A task that was left behind is never used again.
+func (p *pool) finish(t *task) (values, error) {
+	t.timer.Stop()
+	out, err := t.values, t.err
+	*t = task{done: t.done, timer: t.timer}
+	p.tasks.Put(t)
+	return out, err
+}
 
 // run hands the task to a worker; the caller has taken room for it. It reports
 // false when the pool is closed.

@@ -25,8 +25,8 @@ type program struct {
 	headers  []string // canonical names that the headers rule may set
 	memory   *remembered
 	needs    inputNeeds
-	patterns cache.InterQueryValueCache // compiled regular expressions and globs
-	warned   atomic.Bool                // of an allow that is no boolean
+	patterns patterns    // compiled regular expressions and globs
+	warned   atomic.Bool // of an allow that is no boolean
 }
 
 // prepare makes the program of a package, which must define allow.
@@ -147,40 +147,66 @@ func (p *program) compileQuery(refs []ast.Ref) error {
 	return nil
 }
 
-// patternsKept bounds the compiled patterns that a program remembers; a policy
-// that makes patterns out of requests could otherwise fill the memory.
-const patternsKept = 4096
+// Bounds on the compiled patterns that a program remembers; a policy that makes
+// patterns out of requests could otherwise fill the memory.
+const (
+	patternsKept    = 4096
+	maxPatternBytes = 1 << 10 // a longer one is compiled each time
+)
 
-func newPatterns() cache.InterQueryValueCache {
+type patterns struct{ cache.InterQueryValueCache }
+
+func newPatterns() patterns {
 	kept := patternsKept
-	return cache.NewInterQueryValueCache(context.Background(), &cache.Config{
+	return patterns{cache.NewInterQueryValueCache(context.Background(), &cache.Config{
 		InterQueryBuiltinValueCache: cache.InterQueryBuiltinValueCacheConfig{MaxNumEntries: &kept},
-	})
+	})}
 }
 
-// values are the results of the rules by name; a rule that is undefined is not
-// in it.
-type values map[string]*ast.Term
+func (p patterns) Insert(key ast.Value, value any) int {
+	if text, ok := key.(ast.String); ok && len(text) > maxPatternBytes {
+		return 0
+	}
+	return p.InterQueryValueCache.Insert(key, value)
+}
+
+// values are the results of the rules; one that is undefined is nil.
+type values struct{ allow, deny, require, headers, log *ast.Term }
+
+// of is the place of a rule of ruleNames.
+func (v *values) of(name string) **ast.Term {
+	switch name {
+	case "allow":
+		return &v.allow
+	case "deny":
+		return &v.deny
+	case "require":
+		return &v.require
+	case "headers":
+		return &v.headers
+	default:
+		return &v.log
+	}
+}
 
 // read takes the values out of a query result.
-func (p *program) read(qr topdown.QueryResult) (values, error) {
-	out := make(values, len(p.rules))
+func (p *program) read(qr topdown.QueryResult) (out values, err error) {
 	for _, rule := range p.rules {
 		name := rule.name
 		term := qr[ast.Var(name)]
 		if term == nil {
-			return nil, fmt.Errorf("policy %s: the result has no %s", p.pkg, name)
+			return values{}, fmt.Errorf("policy %s: the result has no %s", p.pkg, name)
 		}
 		if rule.defined {
-			out[name] = term
+			*out.of(name) = term
 			continue
 		}
 		list, ok := term.Value.(*ast.Array)
 		if !ok || list.Len() > 1 {
-			return nil, fmt.Errorf("policy %s: %s has more than one value", p.pkg, name)
+			return values{}, fmt.Errorf("policy %s: %s has more than one value", p.pkg, name)
 		}
 		if list.Len() == 1 {
-			out[name] = list.Elem(0)
+			*out.of(name) = list.Elem(0)
 		}
 	}
 	return out, nil

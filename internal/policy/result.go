@@ -36,24 +36,24 @@ func (e *ResultError) Error() string {
 func (v values) answer(pkg string, may []string) (decision.Answer, bool, error) {
 	var a decision.Answer
 	odd := false
-	if allow, ok := v["allow"]; ok {
-		b, isBool := allow.Value.(ast.Boolean)
+	if v.allow != nil {
+		b, isBool := v.allow.Value.(ast.Boolean)
 		a.Allow, odd = isBool && bool(b), !isBool
 	}
 	fail := func(rule, problem string) (decision.Answer, bool, error) {
 		return decision.Answer{}, odd, &ResultError{Package: pkg, Rule: rule, Problem: problem}
 	}
 	var problem string
-	if a.Reasons, problem = reasons(v["deny"]); problem != "" {
+	if a.Reasons, problem = reasons(v.deny); problem != "" {
 		return fail("deny", problem)
 	}
-	if a.Require, problem = steps(v["require"]); problem != "" {
+	if a.Require, problem = steps(v.require); problem != "" {
 		return fail("require", problem)
 	}
-	if a.Headers, problem = headers(v["headers"], may); problem != "" {
+	if a.Headers, problem = headers(v.headers, may); problem != "" {
 		return fail("headers", problem)
 	}
-	if a.Log, problem = logFields(v["log"]); problem != "" {
+	if a.Log, problem = logFields(v.log); problem != "" {
 		return fail("log", problem)
 	}
 	return a, odd, nil
@@ -73,7 +73,9 @@ func list(t *ast.Term) (out []string, problem string) {
 	}
 	switch v := t.Value.(type) {
 	case ast.Set:
-		v.Foreach(add)
+		if v.Len() > 0 {
+			v.Foreach(add)
+		}
 	case *ast.Array:
 		v.Foreach(add)
 	default:

@@ -31,7 +31,7 @@ func FuzzResult(f *testing.F) {
 			if _, err := ast.JSON(term.Value); err != nil {
 				continue // a call or comprehension: no result is one
 			}
-			v[name] = term
+			*v.of(name) = term
 		}
 		a, odd, err := v.answer("app", []string{"X-A", "X-B"})
 		if err != nil {
@@ -46,11 +46,11 @@ func FuzzResult(f *testing.F) {
 }
 
 func sound(t *testing.T, v values, a decision.Answer, odd bool) {
-	yes := v["allow"] != nil && v["allow"].Value.Compare(ast.Boolean(true)) == 0
+	yes := v.allow != nil && v.allow.Value.Compare(ast.Boolean(true)) == 0
 	if a.Allow != yes || odd && a.Allow {
-		t.Errorf("allow %v became %v", v["allow"], a.Allow)
+		t.Errorf("allow %v became %v", v.allow, a.Allow)
 	}
-	if deny := v["deny"]; deny != nil && a.Pass() {
+	if deny := v.deny; deny != nil && a.Pass() {
 		if set, ok := deny.Value.(ast.Set); ok && set.Len() > 0 {
 			t.Errorf("passed in spite of deny %v", deny)
 		}

@@ -124,7 +124,9 @@ func (c *compiled) checkValues(pkg ast.Ref, headers []string) error {
 				continue
 			}
 			var wrong *ResultError
-			if _, _, err := (values{name: value}).answer("", headers); errors.As(err, &wrong) {
+			var v values
+			*v.of(name) = value
+			if _, _, err := v.answer("", headers); errors.As(err, &wrong) {
 				errs = append(errs, at(rule, fmt.Errorf("%s %s", wrong.Rule, wrong.Problem)))
 			}
 		}
