@@ -92,9 +92,9 @@ func weigh(s string, names map[string]bool) string {
 		best[i] = step{best[i-1].weight + 1, other, 1}
 		repeated := t.repeated(i)
 		for length := leastPiece; length <= min(i, max(mostPiece, repeated)); length++ {
-			k, w := t.piece(i-length, i, names)
-			if length <= repeated {
-				k, w = repeat, weightRepeat
+			k, w := repeat, weightRepeat
+			if length > repeated { // only then: to look a piece up is what costs
+				k, w = t.piece(i-length, i, names)
 			}
 			if k != other && best[i-length].weight+w < best[i].weight {
 				best[i] = step{best[i-length].weight + w, k, length}
