@@ -3,14 +3,12 @@ package policies_test
 import (
 	"context"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/format"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/tester"
 
@@ -26,15 +24,7 @@ func modules(t *testing.T) map[string]*ast.Module {
 	}
 	out := map[string]*ast.Module{}
 	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		mod, err := ast.ParseModuleWithOpts(path, string(text), ast.ParserOptions{RegoVersion: ast.RegoV1, ProcessAnnotation: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[path] = mod
+		out[path] = parsed(t, path)
 	}
 	return out
 }
@@ -61,29 +51,6 @@ func TestRego(t *testing.T) {
 	for _, pkg := range []string{"rbac", "abac", "rebac", "http"} {
 		if tested["data.gatehouse."+pkg+"_test"] < 5 {
 			t.Errorf("%s has %d tests", pkg, tested["data.gatehouse."+pkg+"_test"])
-		}
-	}
-}
-
-func TestStrict(t *testing.T) {
-	c := ast.NewCompiler().WithStrict(true)
-	if c.Compile(modules(t)); c.Failed() {
-		t.Error(c.Errors)
-	}
-}
-
-func TestFormat(t *testing.T) {
-	for path := range modules(t) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want, err := format.SourceWithOpts(path, text, format.Opts{RegoVersion: ast.RegoV1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(want) != string(text) {
-			t.Errorf("%s is not formatted as opa fmt would:\n%s", path, want)
 		}
 	}
 }

@@ -9,9 +9,17 @@ import (
 	"github.com/gatehouse-proxy/gatehouse/internal/decision"
 )
 
-// decide asks the policy about every reading of the path and joins the answers.
+// decide asks the policy about every reading of the request and joins the answers.
 // The policy does not see credentials: they leave the header map for this time.
 func (e *exchange) decide(s *scratch) bool {
+	var also []string // methods that an app may read besides the plainest
+	if e.override || !plainMethod(e.r.Method) {
+		all, err := methods(e.r)
+		if err != nil {
+			return e.badRequest("The method of this request cannot be read in one safe way.")
+		}
+		also = all[1:]
+	}
 	ctx, end := e.span("gatehouse.decide")
 	defer end()
 	h := e.r.Header
@@ -20,7 +28,7 @@ func (e *exchange) decide(s *scratch) bool {
 	delete(h, "Authorization")
 	delete(h, "Proxy-Authorization")
 	e.ask(&s.question)
-	err := e.askAll(ctx, s)
+	err := e.askAll(ctx, s, also)
 	if cookies != nil {
 		h["Cookie"] = cookies
 	}
@@ -39,11 +47,11 @@ func (e *exchange) decide(s *scratch) bool {
 // errRevisions says that the policy changed between two readings of one request.
 var errRevisions = errors.New("the policy changed while a request with several readings was decided")
 
-// askAll asks about each reading. All of them must have been answered by one
+// askAll asks about each reading and method. All of them must have been answered by one
 // revision: half of an old policy and half of a new one is neither.
-func (e *exchange) askAll(ctx context.Context, s *scratch) error {
+func (e *exchange) askAll(ctx context.Context, s *scratch, also []string) error {
 	for range 3 {
-		err := e.askOnce(ctx, s)
+		err := e.askOnce(ctx, s, also)
 		if !errors.Is(err, errRevisions) {
 			return err
 		}
@@ -51,19 +59,26 @@ func (e *exchange) askAll(ctx context.Context, s *scratch) error {
 	return errRevisions
 }
 
-func (e *exchange) askOnce(ctx context.Context, s *scratch) error {
-	for i, reading := range s.readings {
-		s.question.Request.Path, s.question.Request.Segments = reading.Path, reading.Segments
-		answer, err := e.gate.o.Decider.Decide(ctx, &s.question)
-		if err != nil {
-			return err
+func (e *exchange) askOnce(ctx context.Context, s *scratch, also []string) error {
+	q, plainest := &s.question.Request, method(e.r)
+	for m := range 1 + len(also) {
+		q.Method = plainest
+		if m > 0 {
+			q.Method = also[m-1]
 		}
-		if i == 0 {
-			e.answer = answer
-			continue
-		}
-		if err := e.join(answer); err != nil {
-			return err
+		for i, reading := range s.readings {
+			q.Path, q.Segments = reading.Path, reading.Segments
+			answer, err := e.gate.o.Decider.Decide(ctx, &s.question)
+			if err != nil {
+				return err
+			}
+			if m == 0 && i == 0 {
+				e.answer = answer
+				continue
+			}
+			if err := e.join(answer); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

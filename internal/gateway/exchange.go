@@ -19,6 +19,8 @@ type exchange struct {
 	id     string
 	set    *stripSet
 
+	override bool // a header names another method
+
 	identity  *identity.Identity
 	consumed  string // header whose credential was used
 	stale     bool   // the session cookie stands for nobody now

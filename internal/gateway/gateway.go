@@ -48,6 +48,12 @@ type Options struct {
 	// set; they are stripped from what clients send. The slice is never changed
 	// after it was returned: the same slice means the same names. nil: none.
 	PolicyHeaders func() []string
+	// OtherHeaders and OtherPolicies name the headers that other gates set, by
+	// their headers blocks and by their policies: a client may not send them
+	// through this one either, since both may lead to one app. The function is as
+	// PolicyHeaders; nil: none.
+	OtherHeaders  []string
+	OtherPolicies func() []string
 	// PassAuthorization leaves an Authorization header that no authenticator
 	// claims for the app. Off, such a request is refused with 401.
 	PassAuthorization bool
@@ -76,6 +82,9 @@ type Caller struct {
 	ClientIP netip.Addr
 	Scheme   string // "http" or "https"
 	Port     int
+	// Behind is set when another gate has let the request in already: the headers
+	// of other gates are then that gate's, and stay.
+	Behind bool
 }
 
 // Gate guards one site. It is safe for any number of requests at once.
@@ -84,6 +93,7 @@ type Gate struct {
 	ids           idSource
 	own           []string // names of headers we set, whatever the policy says
 	stripped      atomic.Pointer[stripSet]
+	others        others
 	identityNames nameSet // own, which a policy may not set
 	headers       headerTable
 }
@@ -131,6 +141,7 @@ func New(o Options) (*Gate, error) {
 	}
 	g := &Gate{o: o, headers: newHeaderTable(o.Headers)}
 	g.headers.none = o.NoHeaders
+	g.others.fixed, g.others.policies = o.OtherHeaders, o.OtherPolicies
 	g.ids.rand = o.Rand
 	g.own = append(g.own, defaultNames...)
 	g.own = append(g.own, pathOverrides...)
@@ -150,13 +161,26 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, c Caller) (p *Pass,
 		return nil, false
 	}
 	e.set = g.stripSet()
-	strip(r, e.set)
+	e.override = strip(r, e.set)
+	var foreign *stripSet
+	if !c.Behind {
+		foreign = g.others.strip(r, &g.identityNames, e.set.policy)
+	}
 	s := scratchPool.Get().(*scratch)
 	defer s.free()
 	if !e.read(s) || !e.authenticate() || !e.decide(s) || !e.settle() {
 		return nil, false
 	}
-	return e.pass()
+	if p, ok = e.pass(); ok && p.live == nil && e.identity.Authenticated() {
+		p.gate, p.response.pass = g, p
+	}
+	if ok && !c.Behind {
+		// The policies may have been swapped since; this leaves alone what we set.
+		if now := g.others.names(&g.identityNames, g.policyHeaders()); now != nil && now != foreign {
+			strip(r, now)
+		}
+	}
+	return p, ok
 }
 
 // Pass is a request on its way to the app.
@@ -168,6 +192,7 @@ type Pass struct {
 
 	response response
 	live     *live
+	gate     *Gate // of one that may still turn out to be long-lived; else nil
 }
 
 // Close ends the pass: it must be called once the app has answered, before the
@@ -176,6 +201,7 @@ type Pass struct {
 func (p *Pass) Close() {
 	if p.live != nil {
 		p.live.stop()
+		p.response.leave()
 	}
 	p.response.finish()
 }

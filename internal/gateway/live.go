@@ -28,6 +28,30 @@ func longLived(r *http.Request) bool {
 	return len(accept) > 0 && strings.Contains(accept[0], "text/event-stream")
 }
 
+// streams reports whether an answer goes on for as long as its reader likes. A
+// client need not have said that it wants one, and one that shuns the watch will
+// not.
+func streams(h http.Header) bool {
+	kind := h["Content-Type"]
+	if len(kind) == 0 {
+		return false
+	}
+	media, _, _ := strings.Cut(kind[0], ";")
+	switch media = strings.ToLower(strings.TrimSpace(media)); media {
+	case "text/event-stream", "multipart/x-mixed-replace", "application/x-ndjson", "application/stream+json":
+		return true
+	}
+	return strings.HasPrefix(media, "application/grpc")
+}
+
+// watchLate is watch for an answer that shows only now that it is a stream. The
+// request's context is the app's already, so the response alone can end it.
+func (p *Pass) watchLate() {
+	ctx, cancel := context.WithCancelCause(p.Request.Context())
+	p.live = &live{gate: p.gate, identity: p.Identity, id: p.ID, response: &p.response, cancel: cancel, done: make(chan struct{})}
+	go p.live.run(ctx)
+}
+
 // live watches over one open connection.
 type live struct {
 	gate     *Gate

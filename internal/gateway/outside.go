@@ -11,13 +11,21 @@ import (
 // asked there, but what is ours stays ours: clients cannot send the app an
 // identity around the gate, and the app neither sees nor sets our cookies.
 type Outside struct {
-	set *stripSet
+	set    *stripSet
+	others others
 }
 
 // NewOutside returns the way past gates that set the named headers besides the
 // default ones.
 func NewOutside(headers ...string) *Outside {
 	return &Outside{set: &stripSet{nameSet: newNameSet(defaultNames, pathOverrides, headers)}}
+}
+
+// Policies returns o, which from now on also strips the headers that policies can
+// set: names is as Options.PolicyHeaders.
+func (o *Outside) Policies(names func() []string) *Outside {
+	o.others.policies = names
+	return o
 }
 
 // Passage is one request on its way past a gate.
@@ -32,6 +40,7 @@ type Passage struct {
 func (o *Outside) Clean(w http.ResponseWriter, r *http.Request) *Passage {
 	p := &Passage{cookies: slices.Clone(r.Header["Cookie"])}
 	strip(r, o.set)
+	o.others.strip(r, &o.set.nameSet, nil)
 	cookie.Strip(r.Header)
 	p.response.ResponseWriter = w
 	p.Writer = &p.response

@@ -63,7 +63,7 @@ func (e *exchange) ask(q *decision.Question) {
 	q.Time = e.start.In(e.gate.o.Location)
 	q.Site = e.gate.o.Site
 	q.Request = decision.Request{
-		ID: e.id, Method: r.Method, Scheme: e.caller.Scheme, Host: hostname(r.Host), Port: e.caller.Port,
+		ID: e.id, Method: method(r), Scheme: e.caller.Scheme, Host: hostname(r.Host), Port: e.caller.Port,
 		RawPath: r.URL.EscapedPath(), Query: parseQuery(r.URL.RawQuery), Header: r.Header,
 		ClientIP: e.caller.ClientIP, Protocol: r.Proto,
 	}

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
 )
@@ -20,10 +22,13 @@ type response struct {
 	clear   *cookie.Jar // take the session cookie from the browser; nil: do not
 	wrote   bool        // the final header is out
 	open    bool        // another one further in guards the answer
+	pass    *Pass       // to be watched if the answer is a stream; nil: no need
+	ended   atomic.Bool // the login behind it has: nothing more goes out
 
 	mu     sync.Mutex
 	conn   net.Conn // after Hijack
 	closed bool     // the connection is to be closed at once
+	left   bool     // the handler is done: the server's writer may not be touched
 }
 
 // WriteHeader cleans the header and sends it. Informational responses (1xx) are
@@ -32,6 +37,9 @@ func (w *response) WriteHeader(status int) {
 	if !w.wrote {
 		w.clean(status)
 		w.wrote = status >= 200 || status == http.StatusSwitchingProtocols
+		if w.wrote && w.pass != nil && streams(w.ResponseWriter.Header()) {
+			w.pass.watchLate()
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
@@ -81,18 +89,27 @@ func (w *response) begin() {
 // Write sends part of the body.
 func (w *response) Write(p []byte) (int, error) {
 	w.begin()
+	if w.ended.Load() {
+		return 0, errEnded
+	}
 	return w.ResponseWriter.Write(p)
 }
 
 // WriteString is Write without a copy where the server has one.
 func (w *response) WriteString(s string) (int, error) {
 	w.begin()
+	if w.ended.Load() {
+		return 0, errEnded
+	}
 	return io.WriteString(w.ResponseWriter, s)
 }
 
 // ReadFrom lets the server use sendfile or splice.
 func (w *response) ReadFrom(r io.Reader) (int64, error) {
 	w.begin()
+	if w.pass != nil && w.pass.live != nil { // Write sees the end of the login
+		return io.Copy(struct{ io.Writer }{w}, r)
+	}
 	if rf, ok := w.ResponseWriter.(io.ReaderFrom); ok {
 		return rf.ReadFrom(r)
 	}
@@ -137,14 +154,32 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, nil
 }
 
-// cut closes the connection that was or will be handed over.
+// cut closes the connection that was or will be handed over, and sends no more
+// of the answer on one that was not.
 func (w *response) cut() {
+	w.ended.Store(true)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
 	if w.conn != nil {
 		_ = w.conn.Close() // its reader is told by the closed connection
+		return
 	}
+	if w.left {
+		return
+	}
+	// The server ends a request whose connection (HTTP/1.1) or stream (HTTP/2)
+	// is out of time; where it cannot, the next Write does.
+	past, control := time.Unix(1, 0), http.NewResponseController(w.ResponseWriter)
+	_ = control.SetReadDeadline(past)
+	_ = control.SetWriteDeadline(past)
+}
+
+// leave keeps a late cut from what the server may have given to another request.
+func (w *response) leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.left = true
 }
 
 // Unwrap is for http.ResponseController: deadlines, full duplex.

@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"unsafe"
 )
 
 // The default identity headers (contract section 6), in the order in which they
@@ -44,12 +43,8 @@ type stripSet struct {
 // stripSet returns the names in force now; it is rebuilt when the policy's names
 // changed.
 func (g *Gate) stripSet() *stripSet {
-	var names []string
-	if g.o.PolicyHeaders != nil {
-		names = g.o.PolicyHeaders()
-	}
-	// A slice at the same address is the same slice: the set holds on to it.
-	if s := g.stripped.Load(); s != nil && len(s.policy) == len(names) && unsafe.SliceData(s.policy) == unsafe.SliceData(names) {
+	names := g.policyHeaders()
+	if s := g.stripped.Load(); s != nil && same(s.policy, names) {
 		return s
 	}
 	s := &stripSet{nameSet: newNameSet(g.own, names), policy: names}
@@ -57,10 +52,19 @@ func (g *Gate) stripSet() *stripSet {
 	return s
 }
 
+func (g *Gate) policyHeaders() []string {
+	if g.o.PolicyHeaders == nil {
+		return nil
+	}
+	return g.o.PolicyHeaders()
+}
+
 // strip takes from the request every header that only we may set: as header, as
-// trailer, and named in Connection, where the proxy would drop ours.
-func strip(r *http.Request, set *stripSet) {
+// trailer, and named in Connection, where the proxy would drop ours. It reports
+// whether a header is there that overrides the method.
+func strip(r *http.Request, set *stripSet) (override bool) {
 	for name := range r.Header {
+		override = override || overrides.has(name)
 		// An Authorization header that the policy may replace is still to be
 		// authenticated; it leaves when the request is passed on.
 		if set.has(name) && name != "Authorization" {
@@ -70,11 +74,34 @@ func strip(r *http.Request, set *stripSet) {
 	if conn := r.Header["Connection"]; len(conn) > 0 {
 		stripConnection(r.Header, conn, set)
 	}
+	if len(r.Header["Upgrade"]) > 0 {
+		stripUpgrade(r.Header)
+	}
 	pruneTrailer(r.Trailer, set)
 	// Trailers show up when the body has been read. A body of known length over
 	// HTTP/1.1 and HTTP/2 has none that were not declared; HTTP/3 servers differ.
 	if r.Body != nil && r.Body != http.NoBody && (r.ContentLength < 0 || r.Trailer != nil || r.ProtoMajor > 2) {
 		r.Body = &trailerGuard{ReadCloser: r.Body, request: r, trailer: r.Trailer, set: set}
+	}
+	return override
+}
+
+// stripUpgrade takes away an offer to speak another HTTP, or TLS, on this
+// connection ("h2c smuggling"). The proxy would pass it on, and be a pipe once
+// the app agrees: more requests would go through it, with any identity, that no
+// gate has seen. WebSockets and other protocols are left alone.
+func stripUpgrade(h http.Header) {
+	for _, line := range h["Upgrade"] {
+		for token := range strings.SplitSeq(line, ",") {
+			token = strings.ToLower(strings.Trim(token, " \t"))
+			for _, carrier := range [...]string{"h2", "h3", "http", "tls"} {
+				if strings.HasPrefix(token, carrier) {
+					delete(h, "Upgrade")
+					delete(h, "Http2-Settings")
+					return
+				}
+			}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -129,6 +130,36 @@ func BenchmarkRules(b *testing.B) {
 		})
 	}
 }
+
+// benchmarkOffice asks the policy of the side-by-side run in bench.
+func benchmarkOffice(b *testing.B, remember, paths int) {
+	text, err := os.ReadFile("../../bench/policy/roles.rego")
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := load(b, Options{Remember: remember}, files{"bench.rego": string(text)})
+	n := entry(b, e, "bench")
+	q := question("/reports/2026") // the policy looks at the segments
+	q.Identity.Roles = []string{"viewer"}
+	all := make([][]string, paths)
+	for i := range all {
+		all[i] = []string{"reports", fmt.Sprint(i)}
+	}
+	ctx := context.Background()
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		q.Request.Segments = all[i%paths]
+		if a, err := n.Decide(ctx, q); err != nil || !a.Pass() {
+			b.Fatal(a, err)
+		}
+	}
+}
+
+func BenchmarkOfficeMiss(b *testing.B) { benchmarkOffice(b, -1, 1) }
+func BenchmarkOfficeHit(b *testing.B)  { benchmarkOffice(b, 0, 100) }
+
+// BenchmarkOfficeFlood remembers, and is asked about a new path each time.
+func BenchmarkOfficeFlood(b *testing.B) { benchmarkOffice(b, 0, 1_000_000) }
 
 func BenchmarkInput(b *testing.B) {
 	c := newIdentityTerms(identitySlots)

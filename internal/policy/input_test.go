@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -190,8 +191,7 @@ log := {"who": input.identity.username, "age": input.identity.auth_age}
 	askers.Wait()
 }
 
-// A query that has more than one result, or none, is a fault and not a yes; the
-// input's words never become code.
+// Whatever a stranger sends, the input holds it as it came, and no credentials.
 func FuzzInput(f *testing.F) {
 	f.Add("/a", "X-A", "v", "q", "w", "alice", "admin")
 	f.Add("", "cookie", "s", "", "", "", "")
@@ -203,6 +203,9 @@ func FuzzInput(f *testing.F) {
 		q.Request.Query = url.Values{key: {query}}
 		q.Identity.Username, q.Identity.Roles = user, []string{role}
 		got, err := Input(q)
+		if errors.Is(err, errTooMany) && strings.Count(path, "/") > maxValues/2 {
+			return
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

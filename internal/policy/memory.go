@@ -185,7 +185,11 @@ func own(a decision.Answer) decision.Answer {
 	if a.Log != nil {
 		a.Log, _ = ownLog(a.Log).(map[string]any)
 	}
-	return a // the steps of Require are constants
+	a.Require = slices.Clone(a.Require)
+	for i, step := range a.Require {
+		a.Require[i] = decision.Step(strings.Clone(string(step)))
+	}
+	return a
 }
 
 func ownLog(v any) any {

@@ -85,7 +85,7 @@ func newStudy(t *testing.T, seed uint64) *study {
 	for range 20 {
 		s := &study{author: a, files: a.policy()}
 		a.helpers = 0
-		e := NewEngine(Options{Dirs: []string{folder(t, s.files)}})
+		e := NewEngine(Options{Dirs: []string{folder(t, s.files)}, Budget: patient})
 		err := e.Load(context.Background())
 		if err == nil {
 			_, err = e.Entry("app")
