@@ -34,6 +34,7 @@ type Passage struct {
 
 	response response
 	cookies  []string
+	before   *Passage
 }
 
 // Clean takes from the request what only a gate may send, in place.
@@ -53,7 +54,17 @@ func (p *Passage) Enter(r *http.Request) {
 	if len(p.cookies) > 0 {
 		r.Header["Cookie"] = p.cookies
 	}
-	p.response.open = true
+	for ; p != nil; p = p.before {
+		p.response.open = true
+	}
+}
+
+// After makes p the continuation of a passage that the request is in already:
+// that one has taken the cookies off. before may be nil.
+func (p *Passage) After(before *Passage) {
+	if before != nil {
+		p.before, p.cookies = before, before.cookies
+	}
 }
 
 // Close must be called once the app has answered, before the server finishes the
