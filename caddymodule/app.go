@@ -129,6 +129,7 @@ func (a *App) Start() error {
 	if err := a.engine.Watch(); err != nil {
 		return fmt.Errorf("watching the policy folders: %w", err)
 	}
+	a.warnErrorRoutes()
 	ctx, cancel := context.WithCancel(context.Background())
 	a.stop = cancel
 	a.work.Go(func() { a.announceSetup(ctx, svc) })

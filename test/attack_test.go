@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -198,6 +200,9 @@ func (a *attack) one(t *testing.T, what string) *http.Request {
 	t.Helper()
 	got := a.app.arrived()
 	if len(got) != 1 {
+		for _, r := range got {
+			t.Logf("%s %s", r.Method, r.RequestURI)
+		}
 		t.Fatalf("%s: the app got %d requests, want 1", what, len(got))
 	}
 	return got[0]
@@ -283,6 +288,7 @@ func (a *attack) smuggling(t *testing.T) {
 		"GET with a body":   "GET /public/x HTTP/1.1\r\nHost: localhost:{PORT}\r\nContent-Length: 0\r\n\r\n" + inner,
 	} {
 		a.wire(t, a.port, request)
+		time.Sleep(20 * time.Millisecond) // what is refused half-way may still be on its way to the app
 		for _, r := range a.app.arrived() {
 			if r.URL.Path != "/public/x" || r.Header.Get("Remote-User") == "root" {
 				t.Errorf("%s: the app got %s %s %v", name, r.Method, r.RequestURI, r.Header)
@@ -296,7 +302,7 @@ func (a *attack) smuggling(t *testing.T) {
 func (a *attack) upgradeToHTTP2(t *testing.T) {
 	for _, upgrade := range []string{"h2c", "H2C", "websocket, h2c"} {
 		for _, connection := range []string{"Upgrade", "Upgrade, HTTP2-Settings"} {
-			out := a.wire(t, a.port, "GET /public/x HTTP/1.1\r\nHost: localhost:{PORT}\r\nConnection: close, "+connection+"\r\nUpgrade: "+upgrade+
+			out := a.wire(t, a.port, "GET /public/upgrade HTTP/1.1\r\nHost: localhost:{PORT}\r\nConnection: close, "+connection+"\r\nUpgrade: "+upgrade+
 				"\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n")
 			if h := a.one(t, upgrade).Header; strings.Contains(out, " 101 ") || len(h["Upgrade"]) > 0 || len(h["Http2-Settings"]) > 0 {
 				t.Errorf("%s: the app got %v and said %.60q", upgrade, h, out)
@@ -478,6 +484,42 @@ func (a *attack) betweenGates(t *testing.T) {
 	if got := a.app.arrived(); len(got) != 1 || got[0].Header.Get("Remote-User") != "bob" {
 		t.Errorf("behind two gates of parts, the inner gate does not know bob: %.60q", out)
 	}
+}
+
+// A proxy in handle_errors that no gate guards is reachable by whoever can make a
+// request fail: the log says so.
+func TestErrorsThatGoAroundTheGate(t *testing.T) {
+	for name, c := range map[string]struct {
+		routes string
+		warned bool
+	}{
+		"a proxy":              {"reverse_proxy localhost:{APP}", true},
+		"a proxy in a handle":  {"handle /x* {\n reverse_proxy localhost:{APP}\n }", true},
+		"a gate for a part":    {"gatehouse /x/* {\n allow anyone\n }\n reverse_proxy localhost:{APP}", true},
+		"a gate and a proxy":   {"gatehouse\n reverse_proxy localhost:{APP}", false},
+		"a gate in the handle": {"handle /x* {\n gatehouse\n reverse_proxy localhost:{APP}\n }", false},
+		"a text":               {"respond \"{err.status_code}\"", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, "", "gatehouse\n handle_errors {\n "+c.routes+"\n }").start()
+			s.waitLog("serving initial configuration", 10*time.Second)
+			if got := strings.Contains(s.log.String(), "around the gate"); got != c.warned {
+				t.Errorf("warned: %t, want %t", got, c.warned)
+			}
+		})
+	}
+	t.Run("of a site without a gate", func(t *testing.T) {
+		s := newServer(t, "", "gatehouse")
+		config, err := os.ReadFile(filepath.Join(s.dir, "Caddyfile"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.writeConfig(string(config) + "http://open.localhost:{PORT} {\n bind 127.0.0.1\n handle_errors {\n reverse_proxy localhost:{APP}\n }\n}\n")
+		s.start().waitLog("serving initial configuration", 10*time.Second)
+		if strings.Contains(s.log.String(), "around the gate") {
+			t.Error("warned")
+		}
+	})
 }
 
 func (a *attack) hostileApp(t *testing.T) {
