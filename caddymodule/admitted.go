@@ -23,6 +23,12 @@ func admitted(r *http.Request) *gateway.Pass {
 	return pass
 }
 
+// outside returns the passage of a request that has passed by a gate, or nil.
+func outside(r *http.Request) *gateway.Passage {
+	passage, _ := caddyhttp.GetVar(r.Context(), outsideVar).(*gateway.Passage)
+	return passage
+}
+
 // earlierGate recognises a caller whom a gate before this one has let in: where
 // one gate guards a site and another a part of it, both must agree, and only the
 // first sees the credential, which it takes off the request.

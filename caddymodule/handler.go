@@ -178,9 +178,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.PortalOnly {
 		return live.passBy(w, r, next)
 	}
-	if passage, ok := caddyhttp.GetVar(r.Context(), outsideVar).(*gateway.Passage); ok {
+	if passage := outside(r); passage != nil {
 		passage.Enter(r)
 	}
+	caller.Behind = admitted(r) != nil
 	pass, ok := live.gate.Admit(w, r, caller)
 	if !ok {
 		return nil
@@ -197,6 +198,7 @@ func (s *site) passBy(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 		return next.ServeHTTP(w, r)
 	}
 	passage := s.outside.Clean(w, r)
+	passage.After(outside(r))
 	defer passage.Close()
 	caddyhttp.SetVar(r.Context(), outsideVar, passage)
 	return next.ServeHTTP(passage.Writer, r)
@@ -246,7 +248,7 @@ func (h *Handler) site() (*site, error) {
 	}
 	s := &site{portal: svc.portal}
 	if h.PortalOnly {
-		s.outside = gateway.NewOutside(h.app.headerNames()...)
+		s.outside = gateway.NewOutside(h.app.headerNames()...).Policies(h.app.engine.StaticHeaders)
 	} else if s.gate, err = h.newGate(svc); err != nil {
 		return nil, err
 	}
@@ -279,6 +281,8 @@ func (h *Handler) newGate(svc *services) (*gateway.Gate, error) {
 		Headers:           h.headers,
 		NoHeaders:         h.Headers != nil && len(h.Headers) == 0,
 		PolicyHeaders:     h.entry.StaticHeaders,
+		OtherHeaders:      h.app.headerNames(),
+		OtherPolicies:     h.app.engine.StaticHeaders,
 		PassAuthorization: h.Authorization == "pass",
 		Location:          h.zone,
 		Alive:             svc.sessions.Alive,
