@@ -197,11 +197,31 @@ func (s *site) passBy(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	if admitted(r) != nil {
 		return next.ServeHTTP(w, r)
 	}
+	// Caddy's matcher saw one reading of the path and left the gate out; another
+	// one may be the very path that is guarded.
+	if readings, err := gateway.Readings(r.URL.EscapedPath()); err != nil || len(readings) != 1 {
+		s.ambiguous(w, r)
+		return nil
+	}
 	passage := s.outside.Clean(w, r)
 	passage.After(outside(r))
 	defer passage.Close()
 	caddyhttp.SetVar(r.Context(), outsideVar, passage)
 	return next.ServeHTTP(passage.Writer, r)
+}
+
+// ambiguous refuses a path that has more than one reading, where no policy is
+// asked about each of them.
+func (s *site) ambiguous(w http.ResponseWriter, r *http.Request) {
+	p := problem.Problem{
+		Status: http.StatusBadRequest, Kind: problem.BadRequest, Title: "Bad request", RequestID: gateway.NewID(),
+		Detail: "The path of this request can be read in more than one way, and a part of this site is guarded.",
+	}
+	if problem.Navigation(r) {
+		s.portal.Problem(w, r, p)
+		return
+	}
+	p.Write(w)
 }
 
 // underPortal reports whether a path belongs to the portal. The path is

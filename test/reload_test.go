@@ -22,6 +22,32 @@ func TestReload(t *testing.T) {
 	v := newVisitor(t)
 	v.login(s, "alice")
 
+	reload := func(i int) {
+		s.t.Helper()
+		// Something must differ, or Caddy skips the reload. Connections to the app
+		// that Caddy's old proxies keep open would hide what we
+		// keep, so they are short-lived, and one that ends under a request is tried
+		// again by Caddy.
+		s.writeConfig(fmt.Sprintf(`{
+	admin localhost:{ADMIN}
+	persist_config off
+}
+http://localhost:{PORT} {
+	bind 127.0.0.1
+	header X-Round %d
+	gatehouse
+	reverse_proxy %s {
+		lb_try_duration 2s
+		transport http {
+			keepalive 1s
+		}
+	}
+}`, i, app))
+		if out, err := s.caddy("", "reload", "--config", "Caddyfile", "--address", fmt.Sprintf("localhost:%d", s.admin)); err != nil {
+			t.Fatalf("reload %d: %v\n%s", i, err, out)
+		}
+	}
+	reload(-1) // to the app outside Caddy
 	var failed, served, again atomic.Int64
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -52,31 +78,6 @@ func TestReload(t *testing.T) {
 				time.Sleep(2 * time.Millisecond)
 			}
 		})
-	}
-	reload := func(i int) {
-		s.t.Helper()
-		// Something must differ, or Caddy skips the reload. Connections to the app
-		// that Caddy's old proxies keep open would hide what we
-		// keep, so they are short-lived, and one that ends under a request is tried
-		// again by Caddy.
-		s.writeConfig(fmt.Sprintf(`{
-	admin localhost:{ADMIN}
-	persist_config off
-}
-http://localhost:{PORT} {
-	bind 127.0.0.1
-	header X-Round %d
-	gatehouse
-	reverse_proxy %s {
-		lb_try_duration 2s
-		transport http {
-			keepalive 1s
-		}
-	}
-}`, i, app))
-		if out, err := s.caddy("", "reload", "--config", "Caddyfile", "--address", fmt.Sprintf("localhost:%d", s.admin)); err != nil {
-			t.Fatalf("reload %d: %v\n%s", i, err, out)
-		}
 	}
 	for i := range 20 { // warm up
 		reload(i)

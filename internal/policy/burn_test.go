@@ -49,7 +49,7 @@ func bigData() string {
 func inTime(t *testing.T, measure func() (good bool, what string)) {
 	t.Helper()
 	var all []string
-	for range 6 {
+	for range 5 {
 		good, what := measure()
 		if good {
 			t.Log(what)
@@ -102,20 +102,22 @@ func TestBurningPolicyIsCutWithinTwiceTheBudget(t *testing.T) {
 func TestBurningPolicyLeavesOthersTheirSpeed(t *testing.T) {
 	e := load(t, Options{Remember: -1, Budget: DefaultBudget}, files{"bad.rego": burners["nested loops"], "good.rego": good})
 	bad, fine := entry(t, e, "bad"), entry(t, e, "good")
-	typical := func() time.Duration { // a busy machine may cost a few their budget
-		var took []time.Duration
-		for range 200 {
+	// The mean, not the median: without lanes it is a part of the questions that waits,
+	// and long. A busy machine may cost a few their budget.
+	mean := func() time.Duration {
+		var took time.Duration
+		for range 60 {
 			start := time.Now()
 			if a, err := fine.Decide(context.Background(), question("/")); err == nil && !a.Pass() {
 				t.Error("a quick decision is wrong")
 			}
-			took = append(took, time.Since(start))
+			took += time.Since(start)
 			time.Sleep(time.Millisecond)
 		}
-		return median(took)
+		return took / 60
 	}
 	inTime(t, func() (bool, string) {
-		alone := typical()
+		alone := mean()
 		ctx, cancel := context.WithCancel(context.Background())
 		var burning sync.WaitGroup
 		for range 40 {
@@ -128,7 +130,7 @@ func TestBurningPolicyLeavesOthersTheirSpeed(t *testing.T) {
 			})
 		}
 		time.Sleep(50 * time.Millisecond)
-		beside := typical()
+		beside := mean()
 		cancel()
 		burning.Wait()
 		return beside <= max(DefaultBudget/5, 4*alone), fmt.Sprintf("a quick decision takes %v alone, %v beside 40 burning ones", alone, beside)
@@ -162,7 +164,8 @@ allow if {
 		time.Sleep(100 * time.Millisecond)
 		failed := 0
 		for range 100 {
-			if a, err := n.Decide(context.Background(), question("/quick")); err != nil || !a.Pass() {
+			start := time.Now()
+			if a, err := n.Decide(context.Background(), question("/quick")); err != nil || !a.Pass() || time.Since(start) > 2*DefaultBudget {
 				failed++
 			}
 			time.Sleep(time.Millisecond)
@@ -170,7 +173,7 @@ allow if {
 		cancel()
 		burning.Wait()
 		// Most of them fail when nothing holds the burning ones back.
-		return failed <= 20, fmt.Sprintf("%d of 100 quick questions failed", failed)
+		return failed <= 20, fmt.Sprintf("%d of 100 quick questions failed or were late", failed)
 	})
 }
 
