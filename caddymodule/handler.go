@@ -86,80 +86,6 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// defaultPackage decides for sites that name no policy, if the policy folder
-// defines it.
-const defaultPackage = "gatehouse.authz"
-
-// sitePackage returns the Rego package that decides for a site, compiling its
-// allow and deny lines where it has them.
-func (a *App) sitePackage(s *config.Site) (string, error) {
-	if s.Policy != "" {
-		return s.Policy, nil
-	}
-	if len(s.Allow) == 0 && len(s.Deny) == 0 {
-		if _, err := a.engine.Entry(defaultPackage); err == nil {
-			return defaultPackage, nil
-		}
-		s.Allow = []config.Line{{{Kind: "signed_in"}}}
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	pkg := a.freePackage(s.Name)
-	err := a.engine.AddRules(pkg, lines(s.Allow), lines(s.Deny))
-	return pkg, err
-}
-
-// freePackage makes a package name from a site's name, unlike those of the
-// sites before it.
-func (a *App) freePackage(site string) string {
-	base := "gatehouse.sites." + identifier(site)
-	name := base
-	for n := 2; a.taken(name); n++ {
-		name = fmt.Sprintf("%s_%d", base, n)
-	}
-	return name
-}
-
-func (a *App) taken(pkg string) bool {
-	for _, s := range a.sites {
-		if s.pkg == pkg {
-			return true
-		}
-	}
-	return false
-}
-
-// identifier turns a host name into a Rego identifier: letters, digits and _.
-func identifier(site string) string {
-	host := strings.TrimPrefix(strings.TrimPrefix(strings.ToLower(site), "https://"), "http://")
-	id := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '_'
-	}, host)
-	id = strings.Trim(id, "_")
-	switch {
-	case id == "":
-		return "site"
-	case !strings.Contains(id, "_"), id[0] >= '0' && id[0] <= '9':
-		// A single word may be a keyword of Rego; a package may not begin with a
-		// digit.
-		return "site_" + id
-	}
-	return id
-}
-
-func lines(from []config.Line) []policy.Line {
-	to := make([]policy.Line, len(from))
-	for i, line := range from {
-		for _, c := range line {
-			to[i] = append(to[i], policy.Condition{Kind: c.Kind, Values: c.Values})
-		}
-	}
-	return to
-}
-
 // ServeHTTP admits the request or answers it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	live, err := h.site()
@@ -189,39 +115,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	defer pass.Close()
 	caddyhttp.SetVar(r.Context(), admittedVar, pass)
 	return next.ServeHTTP(pass.Writer, pass.Request)
-}
-
-// passBy serves a request that this site's gates leave out. One that came
-// through a gate already keeps what that gate gave it.
-func (s *site) passBy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if admitted(r) != nil {
-		return next.ServeHTTP(w, r)
-	}
-	// Caddy's matcher saw one reading of the path and left the gate out; another
-	// one may be the very path that is guarded.
-	if readings, err := gateway.Readings(r.URL.EscapedPath()); err != nil || len(readings) != 1 {
-		s.ambiguous(w, r)
-		return nil
-	}
-	passage := s.outside.Clean(w, r)
-	passage.After(outside(r))
-	defer passage.Close()
-	caddyhttp.SetVar(r.Context(), outsideVar, passage)
-	return next.ServeHTTP(passage.Writer, r)
-}
-
-// ambiguous refuses a path that has more than one reading, where no policy is
-// asked about each of them.
-func (s *site) ambiguous(w http.ResponseWriter, r *http.Request) {
-	p := problem.Problem{
-		Status: http.StatusBadRequest, Kind: problem.BadRequest, Title: "Bad request", RequestID: gateway.NewID(),
-		Detail: "The path of this request can be read in more than one way, and a part of this site is guarded.",
-	}
-	if problem.Navigation(r) {
-		s.portal.Problem(w, r, p)
-		return
-	}
-	p.Write(w)
 }
 
 // underPortal reports whether a path belongs to the portal. The path is

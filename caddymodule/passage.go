@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/gateway"
+	"github.com/gatehouse-proxy/gatehouse/internal/problem"
 )
 
 // admittedVar is the request variable under which a gate leaves its pass for
@@ -27,6 +28,39 @@ func admitted(r *http.Request) *gateway.Pass {
 func outside(r *http.Request) *gateway.Passage {
 	passage, _ := caddyhttp.GetVar(r.Context(), outsideVar).(*gateway.Passage)
 	return passage
+}
+
+// passBy serves a request that this site's gates leave out. One that came
+// through a gate already keeps what that gate gave it.
+func (s *site) passBy(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if admitted(r) != nil {
+		return next.ServeHTTP(w, r)
+	}
+	// Caddy's matcher saw one reading of the path and left the gate out; another
+	// one may be the very path that is guarded.
+	if readings, err := gateway.Readings(r.URL.EscapedPath()); err != nil || len(readings) != 1 {
+		s.ambiguous(w, r)
+		return nil
+	}
+	passage := s.outside.Clean(w, r)
+	passage.After(outside(r))
+	defer passage.Close()
+	caddyhttp.SetVar(r.Context(), outsideVar, passage)
+	return next.ServeHTTP(passage.Writer, r)
+}
+
+// ambiguous refuses a path that has more than one reading, where no policy is
+// asked about each of them.
+func (s *site) ambiguous(w http.ResponseWriter, r *http.Request) {
+	p := problem.Problem{
+		Status: http.StatusBadRequest, Kind: problem.BadRequest, Title: "Bad request", RequestID: gateway.NewID(),
+		Detail: "The path of this request can be read in more than one way, and a part of this site is guarded.",
+	}
+	if problem.Navigation(r) {
+		s.portal.Problem(w, r, p)
+		return
+	}
+	p.Write(w)
 }
 
 // earlierGate recognises a caller whom a gate before this one has let in: where
