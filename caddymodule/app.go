@@ -46,14 +46,12 @@ type App struct {
 	engine  *policy.Engine
 	shared  *sharedStore
 
-	// services opens the store on first use: by Start, or by a request that
-	// Caddy's HTTP app lets in before this app was started. Provision must not,
-	// since `caddy validate` provisions beside a live server.
-	services func() (*services, error)
-	stop     context.CancelFunc
-	work     sync.WaitGroup
-	mu       sync.Mutex
-	sites    []*Handler
+	svcMu sync.Mutex
+	svc   *services // nil until the store was opened
+	stop  context.CancelFunc
+	work  sync.WaitGroup
+	mu    sync.Mutex
+	sites []*Handler
 }
 
 // CaddyModule returns the module's registration.
@@ -84,7 +82,6 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.shared, err = acquireStore(a.Store, a.slogger("")); err != nil {
 		return err
 	}
-	a.services = sync.OnceValues(func() (*services, error) { return newServices(a) })
 	return a.loadPolicies(ctx)
 }
 
@@ -115,6 +112,23 @@ func (a *App) onRevision(revision string, err error) {
 		e.Action, e.Outcome, e.Reason = audit.PolicyRefused, audit.Failure, err.Error()
 	}
 	a.audit.Record(context.Background(), e)
+}
+
+// services opens the store on first use: by Start, or by a request that Caddy's
+// HTTP app lets in before this app was started. Provision must not, since `caddy
+// validate` provisions beside a live server. A failure is not remembered.
+func (a *App) services() (*services, error) {
+	a.svcMu.Lock()
+	defer a.svcMu.Unlock()
+	if a.svc != nil {
+		return a.svc, nil
+	}
+	svc, err := newServices(a)
+	if err != nil {
+		return nil, err
+	}
+	a.svc = svc
+	return svc, nil
 }
 
 // Start opens the store and begins the background work.
@@ -158,11 +172,11 @@ func (a *App) Cleanup() error {
 		a.engine.Close()
 	}
 	if a.shared != nil {
-		if a.shared.opened() {
-			if svc, err := a.services(); err == nil {
-				svc.close()
-			}
+		a.svcMu.Lock()
+		if a.svc != nil {
+			a.svc.close()
 		}
+		a.svcMu.Unlock()
 		errs = append(errs, a.shared.release())
 	}
 	return errors.Join(errs...)

@@ -91,12 +91,6 @@ func (s *sharedStore) get() (store.Store, error) {
 	return opened, nil
 }
 
-func (s *sharedStore) opened() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.store != nil
-}
-
 // release gives the store back; the last holder closes it.
 func (s *sharedStore) release() error {
 	_, err := stores.Delete(s.key)

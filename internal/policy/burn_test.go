@@ -163,17 +163,19 @@ allow if {
 		}
 		time.Sleep(100 * time.Millisecond)
 		failed := 0
+		var took time.Duration
 		for range 100 {
 			start := time.Now()
-			if a, err := n.Decide(context.Background(), question("/quick")); err != nil || !a.Pass() || time.Since(start) > 2*DefaultBudget {
+			if a, err := n.Decide(context.Background(), question("/quick")); err != nil || !a.Pass() {
 				failed++
 			}
+			took += time.Since(start)
 			time.Sleep(time.Millisecond)
 		}
 		cancel()
 		burning.Wait()
-		// Most of them fail when nothing holds the burning ones back.
-		return failed <= 20, fmt.Sprintf("%d of 100 quick questions failed or were late", failed)
+		// When nothing holds the burning ones back, quick ones wait for 160 ms.
+		return failed <= 20 && took/100 <= 2*DefaultBudget/5, fmt.Sprintf("%d of 100 quick questions failed; they took %v", failed, took/100)
 	})
 }
 
