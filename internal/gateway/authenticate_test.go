@@ -216,3 +216,24 @@ func FuzzAuthorization(f *testing.F) {
 		}
 	})
 }
+
+// A decider that fails names the policy that did, and whatever else it says is
+// no pass.
+func TestFaultTellsTheRevisionAndNothingElse(t *testing.T) {
+	s := newScene()
+	var told Record
+	s.options.Recorder = recorderFunc(func(r Record) { told = r })
+	s.options.Decider = deciderFunc(func(*decision.Question) (decision.Answer, error) {
+		return decision.Answer{Allow: true, Revision: "r7", Reasons: []string{"x"}}, errors.New("timeout")
+	})
+	if res := s.do(t, get("/")); res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("status %d", res.StatusCode)
+	}
+	if told.Verdict != Fault || told.Revision != "r7" || told.Reasons != nil {
+		t.Errorf("recorded %+v", told)
+	}
+}
+
+type recorderFunc func(Record)
+
+func (f recorderFunc) Decided(_ context.Context, r Record) { f(r) }

@@ -70,6 +70,9 @@ func (e *exchange) askOnce(ctx context.Context, s *scratch, also []string) error
 			q.Path, q.Segments = reading.Path, reading.Segments
 			answer, err := e.gate.o.Decider.Decide(ctx, &s.question)
 			if err != nil {
+				// The log shall say which policy failed; nothing else of the
+				// answer counts.
+				e.answer = decision.Answer{Revision: answer.Revision}
 				return err
 			}
 			if m == 0 && i == 0 {
