@@ -107,9 +107,9 @@ func (s *Store) subscribe(up func()) error {
 		}
 		switch msg := msg.(type) {
 		case *goredis.Subscription:
-			// Nobody knows what went unheard before.
+			// Nobody knows what went unheard before. The log comes before the trust,
+			// so that who sees the store trusted can read there why.
 			s.watchers.Tell("")
-			s.link.heard.Store(int64(time.Since(s.link.start)))
 			if first {
 				first = false
 				up()
