@@ -130,20 +130,21 @@ func (m *Manager) identity(ctx context.Context, c *copied) (*identity.Identity, 
 	b := &built{account: account, identity: &identity.Identity{
 		Method: identity.Session, Provider: c.Provider, ID: account.ID, Subject: account.ID,
 		Username: account.Username, Email: account.Email, EmailVerified: account.EmailVerified, Name: account.Name,
-		Roles: account.Roles, Groups: account.Groups, AMR: c.AMR, AuthTime: c.AuthTime, SessionID: c.ID,
+		Roles: account.Roles, Groups: account.Groups, Scopes: account.Scopes, AMR: c.AMR, AuthTime: c.AuthTime, SessionID: c.ID,
 	}}
 	c.built.Store(b)
 	return b.identity, nil
 }
 
 // account returns the account that a session is of, or nil when its user is
-// gone, disabled, another person of the same name, or has ended their logins.
+// gone, disabled, no person, another one of the same name, or has ended their
+// logins.
 func (m *Manager) account(ctx context.Context, s *Session) (*identity.Account, error) {
 	a, found, err := m.accounts.Account(ctx, s.Username)
 	if err != nil {
 		return nil, fmt.Errorf("looking up the user of a session: %w", err)
 	}
-	if !found || a == nil || a.Disabled || a.ID != s.UserID || a.Username != s.Username || a.Epoch != s.Epoch {
+	if !found || a == nil || a.Disabled || a.Service || a.ID != s.UserID || a.Username != s.Username || a.Epoch != s.Epoch {
 		return nil, nil //nolint:nilnil // unexported; nil is nobody
 	}
 	return a, nil

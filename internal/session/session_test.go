@@ -369,6 +369,12 @@ func TestTheUser(t *testing.T) {
 	story("signed out everywhere", func(a *accounts) { a.change(func(u *identity.Account) { u.Epoch++ }) }, refused)
 	story("an epoch from a restored backup", func(a *accounts) { a.change(func(u *identity.Account) { u.Epoch-- }) }, refused)
 	story("a record of somebody else", func(a *accounts) { a.of["alice"] = &identity.Account{ID: "usr_1", Username: "bob", Epoch: 1} }, refused)
+	story("a service in the place of a person", func(a *accounts) { a.change(func(u *identity.Account) { u.Service = true }) }, refused)
+	story("another scope", func(a *accounts) { a.change(func(u *identity.Account) { u.Scopes = []string{"reports:read"} }) }, func(w *world, token string) {
+		if id := w.in(token, true); !slices.Equal(id.Scopes, []string{"reports:read"}) {
+			w.t.Errorf("%v", id.Scopes)
+		}
+	})
 	story("another role", func(a *accounts) { a.change(func(u *identity.Account) { u.Roles = []string{"admin"} }) }, func(w *world, token string) {
 		if id := w.in(token, true); !slices.Equal(id.Roles, []string{"admin"}) {
 			w.t.Errorf("%v", id.Roles)

@@ -255,6 +255,9 @@ func TestAlive(t *testing.T) {
 		alive(false)
 		w.accounts.change(func(u *identity.Account) { u.Disabled = false })
 		alive(true)
+		w.accounts.change(func(u *identity.Account) { u.Service = true })
+		alive(false)
+		w.accounts.change(func(u *identity.Account) { u.Service = false })
 	})
 	t.Run("not for other methods, nobody, or another user", func(t *testing.T) {
 		for name, id := range map[string]*identity.Identity{

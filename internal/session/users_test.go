@@ -153,3 +153,20 @@ func BenchmarkIdentify(b *testing.B) {
 	i.sessions.Close() // from now on it reads through
 	run("read", token, true)
 }
+
+// TestServicesHaveNoSessions: also not with one made by mistake.
+func TestServicesHaveNoSessions(t *testing.T) {
+	ctx := context.Background()
+	i := onBolt(t)
+	u, err := i.users.Add(ctx, user.New{Username: "job", Service: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, _, err := i.sessions.Create(ctx, session.Login{Username: u.Username, UserID: u.ID, Epoch: u.Epoch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !i.refused(t, token) {
+		t.Error("a service is signed in")
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 )
 
 // clean checks what people may set, and brings it into its one stored form.
@@ -22,8 +24,33 @@ func (u *User) clean() error {
 	if u.Roles, err = cleanLabels("role", u.Roles); err != nil {
 		return err
 	}
-	u.Groups, err = cleanLabels("group", u.Groups)
-	return err
+	if u.Groups, err = cleanLabels("group", u.Groups); err != nil {
+		return err
+	}
+	if u.Scopes, err = cleanScopes(u.Scopes); err != nil {
+		return err
+	}
+	return u.checkKind()
+}
+
+// checkKind refuses what only a person, or only a service, can have.
+func (u *User) checkKind() error {
+	bad := func(field, reason string) error { return &InvalidError{Field: field, Reason: reason} }
+	switch {
+	case u.Service && u.PasswordHash != "":
+		return bad("password", "cannot be set: a service has no password")
+	case u.Service && (u.Email != "" || u.EmailVerified):
+		return bad("email", "cannot be set: a service has no e-mail address")
+	case u.Rate == identity.Rate{}:
+		return nil
+	case !u.Service:
+		return bad("rate", "cannot be set: only a service has a rate for all its keys")
+	case u.Rate.Requests < 1 || u.Rate.Requests > maxRequests:
+		return bad("rate", "must be of 1 to 1,000,000 requests")
+	case u.Rate.Per < minPer || u.Rate.Per > maxPer:
+		return bad("rate", "must be per 1 second to 24 hours")
+	}
+	return nil
 }
 
 // cleanLabels sorts labels and removes duplicates. Labels are compared byte by
@@ -46,6 +73,26 @@ func cleanLabels(field string, labels []string) ([]string, error) {
 	}
 	slices.Sort(out)
 	return slices.Compact(out), nil
+}
+
+// cleanScopes sorts scopes and removes duplicates. No spelling is brought into
+// another: scopes are compared byte by byte everywhere (RFC 6749 section 3.3).
+func cleanScopes(scopes []string) ([]string, error) {
+	if len(scopes) == 0 {
+		return nil, nil
+	}
+	out := slices.Clone(scopes)
+	slices.Sort(out)
+	out = slices.Compact(out)
+	if len(out) > maxScopes {
+		return nil, &InvalidError{Field: "scope", Reason: "list has more than 64 entries"}
+	}
+	for _, s := range out {
+		if err := CheckScope(s); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // cleanEmail lower-cases the domain, which is what "email_domain" conditions

@@ -14,8 +14,15 @@ import (
 	"github.com/gatehouse-proxy/gatehouse/internal/store/near"
 )
 
-// prefix of the keys of user records; the rest is the normalised name.
+// prefix of the keys of the records of users and services alike; the rest is
+// the normalised name.
 const prefix = "user/"
+
+// How the IDs of people and of services begin.
+const (
+	personPrefix  = "usr_"
+	servicePrefix = "svc_"
+)
 
 // nearby is how many accounts are kept decoded in memory. One is about 500
 // bytes; a user beyond these costs one store read a request.
@@ -27,7 +34,7 @@ type Options struct {
 	Rand  io.Reader        // of record ids; default crypto/rand
 }
 
-// Directory keeps the users in a store. Methods take a name in any spelling;
+// Directory keeps the users and services in a store. Methods take a name in any spelling;
 // one that NormalizeName refuses is an *InvalidError where a user is made, and
 // a user who does not exist elsewhere. A record that cannot be read is an error
 // that names its key.
@@ -52,7 +59,7 @@ func NewDirectory(s store.Store, o Options) *Directory {
 // Close ends listening to the store. Calls after it still work, more slowly.
 func (d *Directory) Close() { d.accounts.Close() }
 
-// Add makes a user. ErrExists when the name is taken.
+// Add makes a user or service. ErrExists when the name is taken by either.
 func (d *Directory) Add(ctx context.Context, n New) (*User, error) {
 	name, err := NormalizeName(n.Username)
 	if err != nil {
@@ -64,8 +71,12 @@ func (d *Directory) Add(ctx context.Context, n New) (*User, error) {
 		return nil, fmt.Errorf("no id for a new user: %w", err)
 	}
 	u := &User{
-		ID: "usr_" + id.String(), Username: name, Email: n.Email, EmailVerified: n.EmailVerified, Name: n.Name,
-		Roles: n.Roles, Groups: n.Groups, Epoch: 1, PasswordHash: n.PasswordHash, Created: now, Updated: now,
+		ID: personPrefix + id.String(), Username: name, Service: n.Service, Email: n.Email, EmailVerified: n.EmailVerified,
+		Name: n.Name, Roles: n.Roles, Groups: n.Groups, Scopes: n.Scopes, Rate: n.Rate, Epoch: 1,
+		PasswordHash: n.PasswordHash, Created: now, Updated: now,
+	}
+	if n.Service {
+		u.ID = servicePrefix + id.String()
 	}
 	if n.PasswordHash != "" {
 		u.PasswordChanged = now
@@ -87,14 +98,14 @@ func (d *Directory) Add(ctx context.Context, n New) (*User, error) {
 	return u, nil
 }
 
-// Get reads a user from the store, or returns ErrNotFound.
+// Get reads a user or service from the store, or returns ErrNotFound.
 func (d *Directory) Get(ctx context.Context, name string) (*User, error) {
 	u, _, err := d.read(ctx, name)
 	return u, err
 }
 
-// Account returns what is known of a user now, from memory when it can; found
-// is false when there is no such user. It is the request path: a name spelled
+// Account returns what is known of a user or service now, from memory when it
+// can; found is false when there is none of that name. It is the request path: a name spelled
 // as stored costs no normalising and no allocation. The result is shared.
 func (d *Directory) Account(ctx context.Context, name string) (a *identity.Account, found bool, err error) {
 	// Only normalised names are stored, so a hit proves that name is one.
@@ -119,8 +130,8 @@ func (d *Directory) Account(ctx context.Context, name string) (a *identity.Accou
 	return a, true, nil
 }
 
-// Delete removes a user, or returns ErrNotFound. Their sessions are dead at
-// once. It also removes a record that cannot be read.
+// Delete removes a user or service, or returns ErrNotFound. Their sessions are
+// dead at once. It also removes a record that cannot be read.
 func (d *Directory) Delete(ctx context.Context, name string) error {
 	name, err := NormalizeName(name)
 	if err != nil {
@@ -131,41 +142,6 @@ func (d *Directory) Delete(ctx context.Context, name string) error {
 		err = ErrNotFound
 	}
 	return err
-}
-
-// List returns up to limit users (1 to 1000; else 100) whose names sort after
-// the name after, in byte order of names. Fewer than limit is the end.
-func (d *Directory) List(ctx context.Context, after string, limit int) ([]*User, error) {
-	if limit < 1 || limit > 1000 {
-		limit = 100
-	}
-	if after != "" {
-		name, err := NormalizeName(after)
-		if err != nil {
-			return nil, err
-		}
-		after = prefix + name
-	}
-	entries, err := d.store.Scan(ctx, prefix, after, limit)
-	if err != nil {
-		return nil, err
-	}
-	users := make([]*User, 0, len(entries))
-	for _, e := range entries {
-		u, err := decode(e.Key, e.Value)
-		if err != nil {
-			return nil, err
-		}
-		users = append(users, u)
-	}
-	return users, nil
-}
-
-// Any reports whether there is a user at all. One whose record cannot be read
-// counts: a damaged record must not bring the set-up link back.
-func (d *Directory) Any(ctx context.Context) (bool, error) {
-	entries, err := d.store.Scan(ctx, prefix, "", 1)
-	return len(entries) > 0, err
 }
 
 func (d *Directory) read(ctx context.Context, name string) (u *User, raw []byte, err error) {

@@ -384,15 +384,19 @@ func TestDamagedRecords(t *testing.T) {
 	s := open(t)
 	d := directory(t, s)
 	for name, raw := range map[string]string{
-		"empty":                  "",
-		"cut off":                `{"id":"usr_1","username":"mallory","epoch":1,"rol`,
-		"null":                   `null`,
-		"a list":                 `[]`,
-		"no id":                  `{"username":"mallory","epoch":1}`,
-		"no epoch":               `{"id":"usr_1","username":"mallory"}`,
-		"another user's":         `{"id":"usr_1","username":"admin","epoch":1}`,
-		"roles that are no list": `{"id":"usr_1","username":"mallory","epoch":1,"roles":"admin"}`,
-		"disabled as text":       `{"id":"usr_1","username":"mallory","epoch":1,"disabled":"true"}`,
+		"empty":                        "",
+		"cut off":                      `{"id":"usr_1","username":"mallory","epoch":1,"rol`,
+		"null":                         `null`,
+		"a list":                       `[]`,
+		"no id":                        `{"username":"mallory","epoch":1}`,
+		"no epoch":                     `{"id":"usr_1","username":"mallory"}`,
+		"another user's":               `{"id":"usr_1","username":"admin","epoch":1}`,
+		"roles that are no list":       `{"id":"usr_1","username":"mallory","epoch":1,"roles":"admin"}`,
+		"a service with a person's id": `{"id":"usr_1","username":"mallory","epoch":1,"service":true}`,
+		"a person with a service's id": `{"id":"svc_1","username":"mallory","epoch":1}`,
+		"a rate that limits nothing":   `{"id":"svc_1","username":"mallory","epoch":1,"service":true,"rate":{"requests":-1,"per_ns":1000000000}}`,
+		"half a rate":                  `{"id":"svc_1","username":"mallory","epoch":1,"service":true,"rate":{"requests":5}}`,
+		"disabled as text":             `{"id":"usr_1","username":"mallory","epoch":1,"disabled":"true"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := s.Put(t.Context(), "user/mallory", []byte(raw), 0); err != nil {
@@ -420,6 +424,11 @@ func TestDamagedRecords(t *testing.T) {
 			check("Update", err)
 			_, err = d.List(t.Context(), "", 10)
 			check("List", err)
+			_, err = d.Services(t.Context(), "", 10)
+			check("Services", err)
+			if somebody, err := d.Any(t.Context()); !somebody || err != nil {
+				t.Error("Any:", somebody, err)
+			}
 		})
 	}
 	if err := d.Delete(t.Context(), "mallory"); err != nil {
@@ -439,7 +448,9 @@ func TestStoreGone(t *testing.T) {
 	_, ok, credentialErr := d.Credential(t.Context(), "alice")
 	_, anyErr := d.Any(t.Context())
 	_, addErr := d.Add(t.Context(), New{Username: "bob"})
-	for i, err := range []error{getErr, accountErr, credentialErr, anyErr, addErr} {
+	_, listErr := d.List(t.Context(), "", 10)
+	_, servicesErr := d.Services(t.Context(), "", 10)
+	for i, err := range []error{getErr, accountErr, credentialErr, anyErr, addErr, listErr, servicesErr} {
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%d: %v", i, err)
 		}

@@ -2,6 +2,7 @@ package user
 
 import (
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -9,12 +10,21 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Longest name, label, address and display name, in bytes of UTF-8.
+// Longest name, label, scope, address and display name, in bytes of UTF-8.
 const (
 	maxName        = 128
 	maxLabel       = 128
+	maxScope       = 128
 	maxEmail       = 254 // RFC 5321 section 4.5.3.1.3, less the angle brackets
 	maxDisplayName = 256
+)
+
+// What a record may hold of scopes, and the bounds of a rate.
+const (
+	maxScopes   = 64
+	maxRequests = 1_000_000
+	minPer      = time.Second
+	maxPer      = 24 * time.Hour
 )
 
 // NormalizeName returns the one spelling under which a user name is stored,
@@ -131,6 +141,30 @@ func CheckLabel(s string) error {
 		return bad("may not begin or end with a space")
 	case strings.ContainsFunc(s, invisible):
 		return bad("contains a character that cannot be seen or has no meaning")
+	}
+	return nil
+}
+
+// CheckScope says what is wrong with a scope, or returns nil: it is a
+// scope-token of RFC 6749 section 3.3, printable ASCII without the space, which
+// separates scopes, the quote and the backslash. The comma is refused because
+// headers carry lists that are separated by it. Errors are *InvalidError with
+// field "scope".
+func CheckScope(s string) error {
+	bad := func(reason string) error { return &InvalidError{Field: "scope", Reason: reason} }
+	switch {
+	case s == "":
+		return bad("is empty")
+	case len(s) > maxScope:
+		return bad("is longer than 128 bytes")
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == ',':
+			return bad("may not contain a comma: lists in headers are separated by commas")
+		case c <= ' ' || c > '~' || c == '"' || c == '\\':
+			return bad(`may contain only printable ASCII without space, " and \`)
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 )
@@ -53,6 +54,12 @@ func unmarshal(raw []byte) (*User, error) {
 	}
 	if r.ID == "" || r.Username == "" || r.Epoch < 1 {
 		return nil, errors.New("id, username or epoch is missing")
+	}
+	if strings.HasPrefix(r.ID, servicePrefix) != r.Service {
+		return nil, errors.New("its id and its kind, user or service, do not fit")
+	}
+	if (r.Rate != identity.Rate{}) && !r.Rate.Limited() {
+		return nil, errors.New("its rate is none")
 	}
 	r.User.PasswordHash = r.PasswordHash
 	return &r.User, nil

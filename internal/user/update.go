@@ -12,7 +12,7 @@ import (
 // stores that if nobody was faster, else begins again; change may therefore run
 // more than once. An error of change ends the update and is returned as it is.
 //
-// ID, Username and Created cannot be changed. A new password hash and a step
+// ID, Username, Service and Created cannot be changed. A new password hash and a step
 // from enabled to disabled end all logins, also when change did not ask for it:
 // whoever lost a password or was shut out must not stay on through an open
 // session, nor find it again when enabled.
@@ -21,7 +21,7 @@ func (d *Directory) Update(ctx context.Context, name string, change func(*User) 
 		if err := change(u); err != nil {
 			return err
 		}
-		u.ID, u.Username, u.Created = was.ID, was.Username, was.Created
+		u.ID, u.Username, u.Service, u.Created = was.ID, was.Username, was.Service, was.Created
 		if u.PasswordHash != was.PasswordHash {
 			u.PasswordChanged = d.now()
 		}
@@ -47,8 +47,8 @@ func (d *Directory) SeenLogin(ctx context.Context, name string, when time.Time) 
 }
 
 // Credential returns the hash of a user's password for a login. ok is false,
-// without an error, for whoever cannot sign in with one: unknown, disabled, or
-// without a password.
+// without an error, for whoever cannot sign in with one: unknown, disabled,
+// without a password, or a service.
 func (d *Directory) Credential(ctx context.Context, name string) (phc string, ok bool, err error) {
 	u, _, err := d.read(ctx, name)
 	switch {
@@ -56,7 +56,7 @@ func (d *Directory) Credential(ctx context.Context, name string) (phc string, ok
 		return "", false, nil
 	case err != nil:
 		return "", false, err
-	case u.Disabled || u.PasswordHash == "":
+	case u.Disabled || u.Service || u.PasswordHash == "":
 		return "", false, nil
 	}
 	return u.PasswordHash, true, nil
