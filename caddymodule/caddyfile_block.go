@@ -16,7 +16,7 @@ import (
 type block struct {
 	*caddyfile.Dispenser
 
-	field string                         // path of the block's fields: "sessions"
+	field string                         // path of the block's fields: "sessions", "jwt[0]"
 	at    map[string]caddyfile.Dispenser // field -> where it was given
 
 	// elsewhere are the options that belong to another place, by its name, for
@@ -54,6 +54,11 @@ func (b *block) path(field string) string {
 	return b.field + "." + field
 }
 
+// name is what messages call a field of the block.
+func (b *block) name(field string) string {
+	return positions.ReplaceAllString(b.path(field), "")
+}
+
 // read reads the block that may open here. Nothing is skipped: a word that is
 // unknown, comes twice, or has more after it than it takes is an error.
 func (b *block) read(options []option) error {
@@ -65,17 +70,17 @@ func (b *block) read(options []option) error {
 			return err
 		}
 		if line, twice := seen[name]; twice && !o.repeat {
-			return b.Errf("%s is given twice, first on line %d: keep one of them", b.path(name), line)
+			return b.Errf("%s is given twice, first on line %d: keep one of them", b.name(name), line)
 		}
 		seen[name] = b.Line()
 		if err := o.parse(); err != nil {
 			return err
 		}
 		if b.NextArg() {
-			return b.Errf("%s is followed by more than it takes: remove what is too much, or put a value with spaces in quotes", b.path(name))
+			return b.Errf("%s is followed by more than it takes: remove what is too much, or put a value with spaces in quotes", b.name(name))
 		}
 		if b.opens() {
-			return b.Errf("%s takes no block: remove the braces", b.path(name))
+			return b.Errf("%s takes no block: remove the braces", b.name(name))
 		}
 	}
 	return nil
@@ -86,7 +91,7 @@ func (b *block) find(name string, options []option) (*option, error) {
 	for i := range options {
 		switch o := &options[i]; {
 		case o.name == name && o.instead != "":
-			return nil, b.Err(config.Unavailable(b.path(name), o.instead))
+			return nil, b.Err(config.Unavailable(b.name(name), o.instead))
 		case o.name == name:
 			return o, nil
 		case o.instead == "":
@@ -100,7 +105,7 @@ func (b *block) find(name string, options []option) (*option, error) {
 	}
 	kind := "option"
 	if b.field != "" {
-		kind += " of " + b.field
+		kind += " of " + b.name("")
 	}
 	// A secret on a line of its own, after a line break too many, is no word.
 	if !word.MatchString(name) {
@@ -122,7 +127,7 @@ func (b *block) one(field, example string) (string, error) {
 	b.note(field)
 	args := b.RemainingArgs()
 	if len(args) != 1 || args[0] == "" {
-		return "", b.Errf("%s needs one value: write %s %s", b.path(field), field, example)
+		return "", b.Errf("%s needs one value: write %s %s", b.name(field), field, example)
 	}
 	return args[0], nil
 }
@@ -135,10 +140,10 @@ func (b *block) duration(field, example string, to *config.Duration) error {
 		return err
 	}
 	if *to, err = config.ParseDuration(text); err != nil {
-		return b.Errf("%s: %v", b.path(field), err)
+		return b.Errf("%s: %v", b.name(field), err)
 	}
 	if *to == 0 {
-		return b.Errf("%s: %s is no time at all: write %s %s, or leave it out", b.path(field), text, field, example)
+		return b.Errf("%s: %s is no time at all: write %s %s, or leave it out", b.name(field), text, field, example)
 	}
 	return nil
 }

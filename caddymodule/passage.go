@@ -69,7 +69,7 @@ func (s *site) ambiguous(w http.ResponseWriter, r *http.Request) {
 type earlierGate struct{}
 
 // Authenticate returns the identity of the earlier gate's pass.
-func (earlierGate) Authenticate(_ context.Context, r *http.Request) (gateway.Result, error) {
+func (earlierGate) Authenticate(_ context.Context, r *http.Request, _ gateway.Caller) (gateway.Result, error) {
 	pass := admitted(r)
 	if pass == nil || !pass.Identity.Authenticated() {
 		return gateway.Result{Outcome: gateway.Absent}, nil

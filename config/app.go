@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 )
 
 // App is the global configuration: what all sites share.
@@ -18,6 +20,16 @@ type App struct {
 
 	// Sessions is how long a browser stays signed in.
 	Sessions Sessions `json:"sessions,omitzero"`
+
+	// Keys is how API keys are presented and how long they live.
+	Keys Keys `json:"keys,omitzero"`
+
+	// JWT are the issuers whose tokens are accepted. Default: none.
+	JWT []JWT `json:"jwt,omitempty"`
+
+	// Certificates accepts client certificates that Caddy has verified. Default:
+	// none are looked at.
+	Certificates *Certificates `json:"certificates,omitempty"`
 }
 
 // Policies says where the Rego is and how long it may take.
@@ -54,6 +66,15 @@ func (a *App) Validate() error {
 	if err := a.Sessions.validate(); err != nil {
 		return under("sessions", err)
 	}
+	if err := a.Keys.validate(); err != nil {
+		return under("keys", err)
+	}
+	if err := validateJWTs(a.JWT); err != nil {
+		return err
+	}
+	if a.Certificates != nil {
+		return under("certificates", a.Certificates.validate())
+	}
 	return nil
 }
 
@@ -69,13 +90,38 @@ func (a App) WithDefaults() App {
 	}
 	a.Passwords = a.Passwords.withDefaults()
 	a.Sessions = a.Sessions.withDefaults()
+	a.Keys = a.Keys.withDefaults()
+	issuers := make([]JWT, len(a.JWT))
+	for i, j := range a.JWT {
+		issuers[i] = j.withDefaults()
+	}
+	a.JWT = issuers
 	return a
+}
+
+// Methods are the ways to prove who one is that this configuration has, in the
+// order in which a request's credentials are looked at.
+func (a *App) Methods() []identity.Method {
+	var methods []identity.Method
+	if !a.Keys.Off {
+		methods = append(methods, identity.Key)
+	}
+	if len(a.JWT) > 0 {
+		methods = append(methods, identity.JWT)
+	}
+	if !a.Passwords.Off {
+		methods = append(methods, identity.Session)
+	}
+	if a.Certificates != nil {
+		methods = append(methods, identity.Certificate)
+	}
+	return methods
 }
 
 // Warnings says what is odd about a valid configuration, for the log.
 func (a *App) Warnings() []string {
-	if a.Passwords.Off {
-		return []string{"passwords are off and this version has no other way to sign in: only rules that hold without a signed-in caller (anyone, client_ip) can let a request pass"}
+	if len(a.Methods()) == 0 {
+		return []string{"passwords and keys are off, and nothing else is configured by which a caller could prove who they are: only rules that hold without a signed-in caller (anyone, client_ip) can let a request pass"}
 	}
 	return nil
 }

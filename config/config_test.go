@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,44 @@ func TestAppRefuses(t *testing.T) {
 		"cookie domain of digits":        {`{"sessions":{"cookie_domain":"example.1"}}`, "not a domain name"},
 		"cookie domain in capitals":      {`{"sessions":{"cookie_domain":"Example.com"}}`, "lower-case"},
 		"cookie domain with injection":   {`{"sessions":{"cookie_domain":"example.com; Secure"}}`, "not a domain name"},
-		"cookie domain v6 address":       {`{"sessions":{"cookie_domain":"::1"}}`, "more than a domain"},
+		"keys off with options":          {`{"keys":{"off":true,"header":"X-Key"}}`, "keys.off: "},
+		"keys in Authorization":          {`{"keys":{"header":"authorization"}}`, "keys.header: keys in Authorization are always read"},
+		"keys in an identity header":     {`{"keys":{"header":"remote_user"}}`, "tells the app who asks"},
+		"keys in Host":                   {`{"keys":{"header":"Host"}}`, "means something else already"},
+		"key header with a colon":        {`{"keys":{"header":"X:"}}`, "no header name"},
+		"keys for a minute":              {`{"keys":{"max_lifetime":"1m"}}`, "keys.max_lifetime: 1m is too short"},
+		"certificates without username":  {`{"certificates":{}}`, "certificates.username: it is missing"},
+		"certificates by another part":   {`{"certificates":{"username":"san_mail"}}`, "(did you mean san_email?)"},
+		"jwt without name":               {jwt(`"name":""`), "jwt[0].name: "},
+		"jwt named local":                {jwt(`"name":"local"`), "jwt[0].name: local is the provider of others"},
+		"jwt with a name of two words":   {jwt(`"name":"my idp"`), "is no name for an issuer"},
+		"jwt without issuer":             {jwt(`"issuer":""`), "jwt[0].issuer: it is missing"},
+		"jwt issuer over http":           {jwt(`"issuer":"http://id.example.com"`), "jwt[0].issuer: http can be changed on the way"},
+		"jwt issuer that is no URL":      {jwt(`"issuer":"id.example.com"`), "jwt[0].issuer: it is no URL"},
+		"jwt issuer with a password":     {jwt(`"issuer":"https://u:p@id.example.com"`), "with a user, password or #"},
+		"jwt without audience":           {jwt(`"audience":[]`), "jwt[0].audience: it is missing"},
+		"jwt with an empty audience":     {jwt(`"audience":[""]`), "cannot be an audience"},
+		"jwt with keys in two places":    {jwt(`"jwks_url":"https://id.example.com/k","jwks_file":"k.json"`), "keep one of jwks_url, jwks_file and secret"},
+		"jwt key file that is a URL":     {jwt(`"jwks_file":"https://id.example.com/k"`), "this is a URL"},
+		"jwt keys over http":             {jwt(`"jwks_url":"http://id.example.com/k"`), "jwt[0].jwks_url: http can be changed"},
+		"jwt with a short secret":        {jwt(`"secret":"0123456789012345678901234567890"`), "jwt[0].secret: it is shorter than its hash"},
+		"jwt with a short secret for HS": {jwt(`"secret":"01234567890123456789012345678901","algorithms":["HS512"]`), "64 bytes or more"},
+		"jwt unsigned":                   {jwt(`"algorithms":["None"]`), "unsigned tokens"},
+		"jwt HMAC without secret":        {jwt(`"algorithms":["HS256"]`), "signs with a secret, and none is given"},
+		"jwt with both kinds":            {jwt(`"secret":"01234567890123456789012345678901","algorithms":["HS256","RS256"]`), "keep one of the two"},
+		"jwt algorithm unknown":          {jwt(`"algorithms":["RS265"]`), `(did you mean RS256?)`},
+		"jwt algorithm twice":            {jwt(`"algorithms":["RS256","RS256"]`), "given twice"},
+		"jwt type unknown":               {jwt(`"types":["jwt"]`), "(did you mean JWT?)"},
+		"jwt claim of no field":          {jwt(`"claims":{"role":"roles"}`), "(did you mean roles?)"},
+		"jwt claim without path":         {jwt(`"claims":{"roles":""}`), "is no path of a claim"},
+		"jwt leeway of hours":            {jwt(`"leeway":"1h"`), "jwt[0].leeway: 1h is too long"},
+		"jwt introspection over http":    {jwt(`"introspection":{"url":"http://x.example.com","client_id":"a","client_secret":"b"}`), "jwt[0].introspection.url: http can"},
+		"jwt introspection as nobody":    {jwt(`"introspection":{"url":"https://x.example.com"}`), "client_id and client_secret are needed"},
+		"jwt name twice":                 {`{"jwt":[` + issuer(`"name":"a"`) + `,` + issuer(`"name":"a","issuer":"https://b.example.com"`) + `]}`, "jwt[1].name: a is given twice"},
+		"jwt issuer twice":               {`{"jwt":[` + issuer(`"name":"a"`) + `,` + issuer(`"name":"b"`) + `]}`, "jwt[1].issuer: jwt a has the same issuer"},
+		"two that introspect": {`{"jwt":[` + issuer(`"name":"a",`+introspects) + `,` + issuer(`"name":"b","issuer":"https://b.example.com",`+introspects) + `]}`,
+			"jwt[1].introspection: jwt a has it too"},
+		"cookie domain v6 address": {`{"sessions":{"cookie_domain":"::1"}}`, "more than a domain"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var a App
@@ -64,12 +102,92 @@ func TestAppRefuses(t *testing.T) {
 	}
 }
 
+// issuer is a jwt block that is good, with some fields changed.
+func issuer(fields string) string {
+	all := map[string]json.RawMessage{}
+	for _, doc := range []string{`{"name":"id","issuer":"https://id.example.com","audience":["gate"]}`, "{" + fields + "}"} {
+		if err := json.Unmarshal([]byte(doc), &all); err != nil {
+			panic(err)
+		}
+	}
+	out, _ := json.Marshal(all)
+	return string(out)
+}
+
+func jwt(fields string) string { return `{"jwt":[` + issuer(fields) + `]}` }
+
+const introspects = `"introspection":{"url":"https://x.example.com","client_id":"a","client_secret":"b"}`
+
+func TestJWTsThatAreFine(t *testing.T) {
+	for _, doc := range []string{
+		jwt(``), jwt(`"issuer":"http://localhost:8080/realms/a"`), jwt(`"issuer":"http://127.0.0.1:1"`), jwt(`"issuer":"{env.ISSUER}"`),
+		jwt(`"issuer":"anything","jwks_file":"keys.json"`), jwt(`"issuer":"anything","jwks_url":"https://id.example.com/keys"`),
+		jwt(`"issuer":"us","secret":"01234567890123456789012345678901"`), jwt(`"secret":"{env.SECRET}"`),
+		jwt(introspects), jwt(introspects + `,"jwks_url":"https://id.example.com/keys"`),
+		jwt(`"claims":{"roles":"realm_access.roles","groups":"https://example.com/groups"},"types":["at+jwt","JWT"],"leeway":"1m"`),
+	} {
+		var a App
+		if err := errors.Join(strict(doc, &a), a.Validate()); err != nil {
+			t.Errorf("%s: %v", doc, err)
+			continue
+		}
+		full := a.WithDefaults()
+		if err := full.Validate(); err != nil {
+			t.Errorf("%s with defaults: %v", doc, err)
+		}
+		if j := full.JWT[0]; len(j.Algorithms) == 0 || j.Types[0] != "at+jwt" || j.Leeway == 0 || a.JWT[0].Leeway != 0 && a.JWT[0].Leeway != j.Leeway {
+			t.Errorf("%s: %+v", doc, j)
+		}
+	}
+}
+
+func TestMethods(t *testing.T) {
+	var a App
+	if err := strict(`{"jwt":[`+issuer("")+`],"certificates":{"username":"san_uri"},"keys":{"header":"x-api-key"}}`, &a); err != nil {
+		t.Fatal(err)
+	}
+	all := a.WithDefaults()
+	if got := fmt.Sprint(all.Methods()); got != "[key jwt session certificate]" {
+		t.Error(got)
+	}
+	if all.Keys.Header != "X-Api-Key" {
+		t.Errorf("header %q", all.Keys.Header)
+	}
+	only := &Site{Methods: []string{"key"}}
+	if !all.Accepts(only, "key") || all.Accepts(only, "session") || !all.Accepts(new(Site), "certificate") || new(App).Accepts(new(Site), "jwt") {
+		t.Error("what a site accepts is wrong")
+	}
+	off := &App{Keys: Keys{Off: true}}
+	for _, c := range []struct {
+		app  *App
+		site string
+		want string
+	}{
+		{off, `{"methods":["key"]}`, "methods: keys are off"},
+		{off, `{"methods":["jwt"]}`, "methods: jwt needs an issuer"},
+		{off, `{"methods":["certificate"]}`, "methods: certificate needs to know"},
+		{&all, `{"headers":[{"name":"X_API_Key","value":"a"}]}`, "headers[0].name: X_API_Key is the header for keys"},
+		{&all, `{"deny":[[{"kind":"provider","values":["idd"]}]]}`, `deny[0]: unknown provider "idd" (did you mean id?)`},
+		{&all, `{"allow":[[{"kind":"provider","values":["id","local"]}]],"methods":["key","jwt","session","certificate"]}`, ""},
+	} {
+		var s Site
+		if err := errors.Join(strict(c.site, &s), s.Validate()); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.app.CheckSite(&s); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.site, err)
+		}
+	}
+}
+
 func TestSiteRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ json, want string }{
 		"unknown field":               {`{"alow":[]}`, `unknown field "alow"`},
 		"empty line":                  {`{"allow":[[]]}`, "allow[0].conditions: there is none"},
 		"second line wrong":           {`{"allow":[[{"kind":"anyone"}],[{"kind":"rol"}]]}`, `allow[1].conditions: unknown condition "rol" (did you mean role?)`},
-		"condition of a later day":    {`{"deny":[[{"kind":"scope","values":["x"]}]]}`, "deny[0].scope: the condition scope is not available"},
+		"condition of a later day":    {`{"deny":[[{"kind":"mfa"}]]}`, "deny[0].mfa: the condition mfa is not available"},
+		"scope with a comma":          {`{"allow":[[{"kind":"scope","values":["a,b"]}]]}`, "is no scope"},
+		"provider with a capital":     {`{"allow":[[{"kind":"provider","values":["Keycloak"]}]]}`, "is no name of a provider"},
 		"empty value":                 {`{"allow":[[{"kind":"role","values":[""]}]]}`, "empty value"},
 		"value with line break":       {`{"allow":[[{"kind":"role","values":["a\nb"]}]]}`, "control characters"},
 		"invalid UTF-8 becomes text":  {"{\"allow\":[[{\"kind\":\"path\",\"values\":[\"\xff\"]}]]}", "is no path"},
@@ -78,7 +196,7 @@ func TestSiteRefuses(t *testing.T) {
 		"policy with empty part":      {`{"policy":"a..b"}`, "no package name"},
 		"policy with bracket":         {`{"policy":"a[\"b\"]"}`, "no package name"},
 		"policy with line break":      {`{"policy":"a\nb"}`, "no package name"},
-		"method of a later day":       {`{"methods":["key"]}`, "methods: key is not available in this version"},
+		"method of a later day":       {`{"methods":["basic"]}`, "methods: basic is not available in this version"},
 		"method in capitals":          {`{"methods":["SESSION"]}`, "did you mean session?"},
 		"zone outside the database":   {`{"timezone":"../../etc/passwd"}`, "timezone: "},
 		"zone of the machine":         {`{"timezone":"local"}`, "timezone: "},
@@ -134,7 +252,7 @@ func TestWithDefaults(t *testing.T) {
 	got, _ := json.Marshal(full)
 	const want = `{"store":{"bolt":{}},"policies":{"budget":"25ms"},` +
 		`"passwords":{"min_length":15,"registration":"closed","argon2id":{"memory":"19MiB","iterations":2,"parallelism":1}},` +
-		`"sessions":{"idle_timeout":"1h","lifetime":"1d"}}`
+		`"sessions":{"idle_timeout":"1h","lifetime":"1d"},"keys":{"max_lifetime":"365d"}}`
 	if string(got) != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -149,7 +267,7 @@ func TestWithDefaults(t *testing.T) {
 		}
 	})
 	t.Run("passwords that are off get none", func(t *testing.T) {
-		a := App{Passwords: Passwords{Off: true}}.WithDefaults()
+		a := App{Passwords: Passwords{Off: true}, Keys: Keys{Off: true}}.WithDefaults()
 		if err := a.Validate(); err != nil {
 			t.Error(err)
 		}
@@ -189,6 +307,8 @@ func FuzzJSON(f *testing.F) {
 	f.Add([]byte(`{"store":{"redis":{"url":"redis://:x@h"}},"policies":{"dirs":["a"],"budget":"25ms"}}`))
 	f.Add([]byte(`{"passwords":{"min_length":15,"argon2id":{"memory":"19MiB"}},"sessions":{"lifetime":"1d12h"}}`))
 	f.Add([]byte(`{"allow":[[{"kind":"role","values":["a"]}]],"headers":[{"name":"X","value":"{http.auth.user.id}"}]}`))
+	f.Add([]byte(jwt(introspects + `,"claims":{"roles":"a.b"},"algorithms":["ES256"]`)))
+	f.Add([]byte(`{"keys":{"header":"X-Key","max_lifetime":"30d"},"certificates":{"username":"san_uri"}}`))
 	f.Add([]byte(`{"policy":"a.b","timezone":"Europe/Berlin","authorization":"pass","methods":["session"]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var a App

@@ -27,6 +27,34 @@ func (a *App) Resolve(fill Filler) error {
 			return err
 		}
 	}
+	for i := range a.JWT {
+		if err := a.JWT[i].resolve(index("jwt", i), fill); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *JWT) resolve(at string, fill Filler) error {
+	type text struct {
+		field string
+		to    *string
+	}
+	texts := []text{
+		{"issuer", &j.Issuer}, {"jwks_url", &j.JWKSURL}, {"jwks_file", &j.JWKSFile}, {"secret", (*string)(&j.Secret)},
+	}
+	for i := range j.Audience {
+		texts = append(texts, text{"audience", &j.Audience[i]})
+	}
+	in := &j.Introspection
+	texts = append(texts,
+		text{"introspection.url", &in.URL}, text{"introspection.client_id", &in.ClientID},
+		text{"introspection.client_secret", (*string)(&in.ClientSecret)})
+	for _, t := range texts {
+		if err := fillText(at+"."+t.field, t.to, fill); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -50,6 +50,20 @@ func TestResolve(t *testing.T) {
 			t.Errorf("%+v %+v %v", a.Store.Bolt, a.Policies, err)
 		}
 	})
+	t.Run("issuers", func(t *testing.T) {
+		a := App{JWT: []JWT{{
+			Issuer: "https://{env.URL}", Audience: []string{"a", "{file./run/x}"}, Secret: "{env.PW}",
+			Introspection: Introspection{ClientSecret: "{env.PW}"},
+		}}}
+		err := a.Resolve(fill)
+		if j := a.JWT[0]; err != nil || j.Issuer != "https://redis://h" || j.Audience[1] != "/data" || string(j.Secret) != "a{b}c" || string(j.Introspection.ClientSecret) != "a{b}c" {
+			t.Errorf("%+v %v", j, err)
+		}
+		a = App{JWT: []JWT{{}, {Introspection: Introspection{ClientSecret: "{env.NONE}"}}}}
+		if err := a.Resolve(fill); err == nil || !strings.HasPrefix(err.Error(), "jwt[1].introspection.client_secret: {env.NONE} is empty") {
+			t.Error(err)
+		}
+	})
 	t.Run("headers keep what waits for the request", func(t *testing.T) {
 		s := Site{Headers: []Header{{Name: "X-A", Value: "{file./run/x} {http.auth.user.id} {env.URL}"}}}
 		if err := s.Resolve(fill); err != nil || string(s.Headers[0].Value) != "/data {http.auth.user.id} redis://h" {

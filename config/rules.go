@@ -14,8 +14,8 @@ type Line []Condition
 
 // Condition is one thing that a rule asks for.
 type Condition struct {
-	// Kind is what is looked at: anyone, signed_in, user, role, group, email,
-	// email_domain, method, path, client_ip. Required.
+	// Kind is what is looked at: anyone, signed_in, user, role, group, scope,
+	// email, email_domain, provider, method, path, client_ip. Required.
 	Kind string `json:"kind"`
 
 	// Values are those that it may have; any of them is enough. None for anyone
@@ -38,10 +38,10 @@ var conditionKinds = []conditionKind{
 	{name: "user", example: "alice", check: checkUser},
 	{name: "role", example: "admin", repeat: true, check: checkLabel},
 	{name: "group", example: "finance", repeat: true, check: checkLabel},
-	{name: "scope", instead: "only tokens carry scopes; ask for a role or group"},
+	{name: "scope", example: "reports:read", repeat: true, check: checkScope},
 	{name: "email", example: "alice@example.com", check: checkEmail},
 	{name: "email_domain", example: "example.com", check: checkEmailDomain},
-	{name: "provider", instead: "everyone signs in with a password kept here; leave it out"},
+	{name: "provider", example: "local", check: checkProvider},
 	{name: "method", example: "GET", check: checkMethod},
 	{name: "path", example: "/reports/*", repeat: true, check: checkPath},
 	{name: "client_ip", example: "10.0.0.0/8", check: checkClientIP},
@@ -166,6 +166,28 @@ func checkLabel(v string) string {
 	}
 	if strings.TrimSpace(v) != v || len(v) > 128 {
 		return "is no name of a role or group: up to 128 bytes without spaces around it"
+	}
+	return ""
+}
+
+// checkScope takes a scope-token (RFC 6749 section 3.3), without the comma that
+// lists are made with.
+func checkScope(v string) string {
+	for i := range len(v) {
+		if c := v[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' || c == ',' {
+			return "is no scope: write printable characters without spaces, quotes, commas and backslashes, such as reports:read"
+		}
+	}
+	if len(v) > 128 {
+		return "is longer than 128 bytes"
+	}
+	return ""
+}
+
+// checkProvider leaves it to CheckSite whether there is such a provider.
+func checkProvider(v string) string {
+	if !label(v) {
+		return "is no name of a provider: write local for people and keys of this store, certificate, or the name of a jwt block"
 	}
 	return ""
 }

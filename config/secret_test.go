@@ -13,7 +13,13 @@ import (
 const hunter = "hunter2"
 
 func secretApp() *App {
-	return &App{Store: Store{Redis: &Redis{URL: "redis://gate:" + hunter + "@db.internal:6379"}}}
+	return &App{
+		Store: Store{Redis: &Redis{URL: "redis://gate:" + hunter + "@db.internal:6379"}},
+		JWT: []JWT{{
+			Name: "a", Issuer: "a", Audience: []string{"a"}, Secret: hunter + hunter + hunter + hunter + hunter,
+			Introspection: Introspection{URL: "https://a", ClientID: "a", ClientSecret: hunter},
+		}},
+	}
 }
 
 func secretSite() *Site {
@@ -26,7 +32,7 @@ func TestSecretsNeverPrint(t *testing.T) {
 	app, site := secretApp(), secretSite()
 	things := map[string]any{
 		"secret": Secret(hunter), "pointer": &app.Store.Redis.URL, "redis": app.Store.Redis, "redis value": *app.Store.Redis,
-		"headers": site.Headers, "site": site, "site value": *site, "slice": []Secret{hunter}, "map": map[string]Secret{"a": hunter},
+		"jwt": app.JWT, "introspection": app.JWT[0].Introspection, "headers": site.Headers, "site": site, "site value": *site, "slice": []Secret{hunter}, "map": map[string]Secret{"a": hunter},
 		"error": errors.Join(fmt.Errorf("cannot use %v", app.Store.Redis)),
 	}
 	for name, thing := range things {
@@ -75,6 +81,13 @@ func TestErrorsKeepSecrets(t *testing.T) {
 		a := App{Store: Store{Redis: &Redis{URL: Secret(url)}}}
 		err := a.Validate()
 		if err == nil || strings.Contains(err.Error(), hunter) {
+			t.Errorf("%v", err)
+		}
+	}
+	for _, secret := range []string{hunter, "{" + hunter + "}", hunter + "\n"} {
+		a := App{JWT: []JWT{{Name: "a", Issuer: "a", Audience: []string{"a"}, Secret: Secret(secret)}}}
+		nothing := func(string) (string, error) { return "", errors.New("empty") }
+		if err := errors.Join(a.Validate(), a.Resolve(nothing)); err == nil || strings.Contains(err.Error(), hunter) {
 			t.Errorf("%v", err)
 		}
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -34,8 +35,9 @@ type Site struct {
 	// together with Allow and Deny. Default: see Allow.
 	Policy string `json:"policy,omitempty"`
 
-	// Methods are the ways to prove who one is that count here. Only "session" is
-	// available. Default: all that are configured.
+	// Methods are the ways to prove who one is that count here: "session", "key",
+	// "jwt", "certificate". A credential of another kind counts as none, and one in
+	// Authorization is refused. Default: all that are configured.
 	Methods []string `json:"methods,omitempty"`
 
 	// Headers are the request headers that tell the app who asks; they replace the
@@ -87,11 +89,66 @@ func (s *Site) Validate() error {
 // out.
 func (a *App) CheckSite(s *Site) error {
 	for _, m := range s.Methods {
-		if m == string(identity.Session) && a.Passwords.Off {
-			return fault("methods", "session needs a way to sign in, and passwords are off: turn passwords on, or leave methods out")
+		switch identity.Method(m) {
+		case identity.Session:
+			if a.Passwords.Off {
+				return fault("methods", "session needs a way to sign in, and passwords are off: turn passwords on, or leave it out")
+			}
+		case identity.Key:
+			if a.Keys.Off {
+				return fault("methods", "keys are off: remove keys off from the global options, or leave key out here")
+			}
+		case identity.JWT:
+			if len(a.JWT) == 0 {
+				return fault("methods", "jwt needs an issuer: write jwt <name> { issuer ...; audience ... } in the gatehouse block of the global options")
+			}
+		case identity.Certificate:
+			if a.Certificates == nil {
+				return fault("methods", "certificate needs to know what names the holder: write certificates { username san_email } in the gatehouse block of the global options")
+			}
+		}
+	}
+	if err := a.checkProviders(s); err != nil {
+		return err
+	}
+	if a.Keys.Header == "" {
+		return nil
+	}
+	for i, h := range s.Headers {
+		if alias(h.Name) == alias(a.Keys.Header) {
+			return fault(index("headers", i)+".name", "%s is the header for keys, which the app does not see: choose another name", h.Name)
 		}
 	}
 	return nil
+}
+
+// checkProviders refuses the name of a provider that there is not: in a deny line
+// it would be an open gate.
+func (a *App) checkProviders(s *Site) error {
+	known := slices.Clone(takenNames)
+	for _, j := range a.JWT {
+		known = append(known, j.Name)
+	}
+	for _, lines := range []struct {
+		field string
+		lines []Line
+	}{{"allow", s.Allow}, {"deny", s.Deny}} {
+		for i, line := range lines.lines {
+			for _, c := range line {
+				for _, v := range c.Values {
+					if c.Kind == "provider" && !slices.Contains(known, v) {
+						return fault(index(lines.field, i), "%s", Unknown("provider", v, known))
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Accepts reports whether a way to prove who one is counts at a site.
+func (a *App) Accepts(s *Site, m identity.Method) bool {
+	return slices.Contains(a.Methods(), m) && (len(s.Methods) == 0 || slices.Contains(s.Methods, string(m)))
 }
 
 func (s *Site) validatePortalOnly() error {
@@ -134,10 +191,10 @@ var methods = []struct {
 	built bool
 }{
 	{identity.Session, true},
-	{identity.Key, false},
-	{identity.JWT, false},
+	{identity.Key, true},
+	{identity.JWT, true},
 	{identity.Basic, false},
-	{identity.Certificate, false},
+	{identity.Certificate, true},
 }
 
 func (s *Site) validateMethods() error {
@@ -166,7 +223,7 @@ func validateMethod(name string) error {
 			continue
 		}
 		if !m.built {
-			return fault("methods", "%s", Unavailable(name, "write session"))
+			return fault("methods", "%s", Unavailable(name, "write session, or key: keys are taken as Basic password, too"))
 		}
 		return nil
 	}

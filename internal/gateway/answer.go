@@ -91,7 +91,7 @@ func secondFactor(id *identity.Identity) bool {
 // login asks a stranger to sign in.
 func (e *exchange) login() bool {
 	e.record(Login)
-	if problem.Navigation(e.r) {
+	if problem.Navigation(e.r) && !e.gate.o.NoLogin {
 		return e.redirect("")
 	}
 	return e.problem(problem.Problem{
@@ -154,14 +154,31 @@ func (e *exchange) badRequest(detail string) bool {
 	})
 }
 
-func (e *exchange) throttled(retry time.Duration) bool {
-	retry = max((retry + time.Second - 1).Truncate(time.Second), time.Second)
+// throttled answers somebody who is known, and over the limit of a key.
+func (e *exchange) throttled(over *identity.ThrottledError) bool {
+	retry := max((over.Retry + time.Second - 1).Truncate(time.Second), time.Second)
+	e.identity = over.Who
 	e.record(Throttled)
-	e.w.Header().Set("RateLimit", `"tries";r=0;t=`+strconv.Itoa(int(retry/time.Second)))
+	e.tell(&over.Quota)
 	return e.problem(problem.Problem{
-		Status: http.StatusTooManyRequests, Kind: problem.TooMany, Title: "Too many tries",
-		Detail: "Wait a while, then try again.", RetryAfter: retry,
+		Status: http.StatusTooManyRequests, Kind: problem.TooMany, Title: "Too many requests",
+		Detail: "The rate limit of this key is used up. Wait a while, then try again.", RetryAfter: retry,
 	})
+}
+
+// tell says what is left of a rate limit (draft-ietf-httpapi-ratelimit-headers).
+func (e *exchange) tell(q *identity.Quota) {
+	if q == nil || !q.Rate.Limited() {
+		return
+	}
+	h := e.w.Header()
+	h["Ratelimit-Policy"] = []string{`"key";q=` + strconv.Itoa(q.Rate.Requests) + ";w=" + seconds(q.Rate.Per)}
+	h["Ratelimit"] = []string{`"key";r=` + strconv.Itoa(max(q.Remaining, 0)) + ";t=" + seconds(q.Reset)}
+}
+
+// seconds rounds up: who waits that long does not come too early.
+func seconds(d time.Duration) string {
+	return strconv.Itoa(int((max(d, 0) + time.Second - 1) / time.Second))
 }
 
 // fault answers for something that broke behind us. The cause goes to the log;

@@ -16,15 +16,19 @@ func (e *exchange) authenticate() bool {
 	defer end()
 	sent := e.r.Header["Authorization"]
 	if len(sent) > 1 {
+		e.refusal = &identity.Refusal{Reason: "Authorization was sent more than once"}
 		return e.badCredential("") // which of them would the app believe?
+	}
+	if e.gate.o.IsKey != nil && keyInQuery(e.r.URL.RawQuery, e.gate.o.IsKey) {
+		return e.keyInQuery()
 	}
 	unclaimed := len(sent) == 1 && !e.gate.o.PassAuthorization
 	for _, a := range e.gate.o.Authenticators {
-		res, err := a.Authenticate(ctx, e.r)
+		res, err := a.Authenticate(ctx, e.r, e.caller)
 		if err != nil {
-			var slow *ThrottledError
-			if errors.As(err, &slow) {
-				return e.throttled(slow.Retry)
+			var over *identity.ThrottledError
+			if errors.As(err, &over) {
+				return e.throttled(over)
 			}
 			return e.fault("the caller could not be authenticated", err)
 		}
@@ -35,16 +39,22 @@ func (e *exchange) authenticate() bool {
 			e.stale = true
 			e.offer(res.Challenge)
 		case Good:
-			if !res.Identity.Authenticated() || unclaimed && res.Header != "Authorization" {
+			if unclaimed && res.Header != "Authorization" {
+				break
+			}
+			if !res.Identity.Authenticated() {
 				return e.badCredential("")
 			}
 			e.identity, e.consumed = res.Identity, res.Header
+			e.tell(res.Quota)
 			return true
 		default:
+			e.tried, e.refusal = res.Method, res.Refusal
 			return e.badCredential(res.Challenge)
 		}
 	}
 	if unclaimed {
+		e.refusal = &identity.Refusal{Reason: "Authorization holds a scheme or credential that no method of this site takes"}
 		return e.badCredential("")
 	}
 	return true
@@ -80,7 +90,7 @@ type sessions struct {
 	name  string
 }
 
-func (a *sessions) Authenticate(ctx context.Context, r *http.Request) (Result, error) {
+func (a *sessions) Authenticate(ctx context.Context, r *http.Request, _ Caller) (Result, error) {
 	token, sent := cookie.Read(r.Header, a.name)
 	if !sent {
 		return Result{Outcome: Absent}, nil

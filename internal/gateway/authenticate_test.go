@@ -16,7 +16,7 @@ import (
 // bearer is an authenticator of Authorization: Bearer.
 type bearer struct{}
 
-func (bearer) Authenticate(_ context.Context, r *http.Request) (Result, error) {
+func (bearer) Authenticate(_ context.Context, r *http.Request, _ Caller) (Result, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
 	case !strings.EqualFold(scheme, "Bearer"):
@@ -177,19 +177,24 @@ func TestAuthenticatorThatVouchesForNobody(t *testing.T) {
 
 type authFunc func() (Result, error)
 
-func (f authFunc) Authenticate(context.Context, *http.Request) (Result, error) { return f() }
+func (f authFunc) Authenticate(context.Context, *http.Request, Caller) (Result, error) { return f() }
 
-func TestTooManyTries(t *testing.T) {
+func TestRateLimitUsedUp(t *testing.T) {
 	s := newScene()
+	robot := &identity.Identity{Method: identity.Key, Subject: "svc_1", Username: "robot"}
 	s.options.Authenticators = []Authenticator{authFunc(func() (Result, error) {
-		return Result{}, &ThrottledError{Retry: 2500 * time.Millisecond}
+		return Result{}, &identity.ThrottledError{
+			Retry: 2500 * time.Millisecond, Who: robot,
+			Quota: identity.Quota{Rate: identity.Rate{Requests: 100, Per: time.Minute}, Reset: 59*time.Second + time.Millisecond},
+		}
 	})}
 	res := s.do(t, get("/"))
-	if res.StatusCode != 429 || res.Header.Get("Retry-After") != "3" || res.Header.Get("RateLimit") != `"tries";r=0;t=3` {
+	if res.StatusCode != 429 || res.Header.Get("Retry-After") != "3" || res.Header.Get("RateLimit") != `"key";r=0;t=60` ||
+		res.Header.Get("RateLimit-Policy") != `"key";q=100;w=60` {
 		t.Errorf("%d %v", res.StatusCode, res.Header)
 	}
-	if s.record(t).Verdict != Throttled {
-		t.Errorf("verdict %q", s.record(t).Verdict)
+	if r := s.record(t); r.Verdict != Throttled || r.Identity != robot {
+		t.Errorf("recorded %+v", r)
 	}
 }
 

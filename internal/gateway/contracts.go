@@ -33,23 +33,22 @@ type Result struct {
 	// Challenge is sent as WWW-Authenticate. With Bad it replaces the default;
 	// with Absent it is what this authenticator would accept.
 	Challenge string
+	// Quota is what is left of the rate limit of the credential, told to the
+	// client. nil: it has none.
+	Quota *identity.Quota
+	// Method and Refusal tell the operator about a Bad credential: what kind it
+	// was meant to be, and what is wrong with it.
+	Method  identity.Method
+	Refusal *identity.Refusal
 }
 
 // Authenticator looks for one kind of credential. An error means that it could
 // not be found out who asks (the store is down): the request is answered with
-// 503, no cookie is cleared and nothing else is tried. A *ThrottledError is
-// answered with 429. It must not change the request.
+// 503, no cookie is cleared and nothing else is tried. An
+// *identity.ThrottledError is answered with 429. It must not change the request.
 type Authenticator interface {
-	Authenticate(ctx context.Context, r *http.Request) (Result, error)
+	Authenticate(ctx context.Context, r *http.Request, c Caller) (Result, error)
 }
-
-// ThrottledError is an authenticator's "too many tries".
-type ThrottledError struct {
-	Retry time.Duration // how long to wait; 0 is taken for one second
-}
-
-// Error says what happened, for the log.
-func (e *ThrottledError) Error() string { return "too many tries; wait " + e.Retry.String() }
 
 // Decider answers a question. An error means that there is no answer, which is
 // never a pass: the request gets a 503. The question may not be kept after the
@@ -99,6 +98,10 @@ type Record struct {
 	Duration time.Duration // from arrival to verdict
 	Cached   bool
 	Log      map[string]any
+	// Tried and Refusal say more about BadCredential: what kind of credential it
+	// was meant to be, and what is wrong with it. They are not for the client.
+	Tried   identity.Method
+	Refusal *identity.Refusal
 }
 
 // HeaderRule is one line of a site's own headers block.

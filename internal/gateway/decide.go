@@ -27,6 +27,9 @@ func (e *exchange) decide(s *scratch) bool {
 	delete(h, "Cookie")
 	delete(h, "Authorization")
 	delete(h, "Proxy-Authorization")
+	if e.gate.o.KeyHeader != "" {
+		delete(h, e.gate.o.KeyHeader) // for good: it is ours, whatever it holds
+	}
 	e.ask(&s.question)
 	err := e.askAll(ctx, s, also)
 	if cookies != nil {

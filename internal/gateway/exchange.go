@@ -25,6 +25,8 @@ type exchange struct {
 	consumed  string // header whose credential was used
 	stale     bool   // the session cookie stands for nobody now
 	challenge string // what the authenticators would accept
+	tried     identity.Method
+	refusal   *identity.Refusal
 
 	answer   decision.Answer
 	recorded bool
@@ -50,6 +52,7 @@ func (e *exchange) record(v Verdict) {
 		ID: e.id, Site: e.gate.o.Site.Host, Method: e.r.Method, Path: e.r.URL.Path, ClientIP: e.caller.ClientIP,
 		Identity: e.identity, Verdict: v, Reasons: e.answer.Reasons, Revision: e.answer.Revision,
 		Duration: e.gate.o.Clock().Sub(e.start), Cached: e.answer.Cached, Log: e.answer.Log,
+		Tried: e.tried, Refusal: e.refusal,
 	})
 }
 

@@ -54,6 +54,16 @@ type Options struct {
 	// PolicyHeaders; nil: none.
 	OtherHeaders  []string
 	OtherPolicies func() []string
+	// KeyHeader is the header in which keys come besides Authorization. Neither the
+	// policy nor the app sees it. "": there is none.
+	KeyHeader string
+	// IsKey reports whether a text has the form of one of our keys. A request that
+	// has one in its query is refused: addresses end up in logs and histories. nil:
+	// queries are not looked at.
+	IsKey func(text string) bool
+	// NoLogin says that signing in would not help here: people get a 401 page
+	// instead of the way to the login page.
+	NoLogin bool
 	// PassAuthorization leaves an Authorization header that no authenticator
 	// claims for the app. Off, such a request is refused with 401.
 	PassAuthorization bool

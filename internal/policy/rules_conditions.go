@@ -27,6 +27,8 @@ var kinds = map[string]conditionKind{
 	"user":      {check: checkUser, allow: equals("input.identity.username"), deny: equals("input.identity.username")},
 	"role":      {check: checkText, allow: holds("input.identity.roles"), deny: holds("input.identity.roles")},
 	"group":     {check: checkText, allow: holds("input.identity.groups"), deny: holds("input.identity.groups")},
+	"scope":     {check: checkText, allow: holds("input.identity.scopes"), deny: holds("input.identity.scopes")},
+	"provider":  {check: checkText, allow: equals("input.identity.provider"), deny: equals("input.identity.provider")},
 	"email": {check: checkEmail, folds: foldEmail,
 		allow: verified(equals("lower(input.identity.email)")), deny: equals("input.identity.email")},
 	"email_domain": {check: checkDomain, folds: foldEmail,

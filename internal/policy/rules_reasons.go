@@ -56,12 +56,14 @@ func describe(line Line) string {
 		switch c.Kind {
 		case "user":
 			who = append(who, "a named user")
-		case "role", "group":
+		case "role", "group", "scope":
 			who = append(who, c.Kind+" "+oneOf(c.Values))
 		case "email":
 			who = append(who, "a named e-mail address")
 		case "email_domain":
 			who = append(who, "an e-mail address at "+oneOf(c.Values))
+		case "provider":
+			who = append(who, "a login or credential of "+oneOf(c.Values))
 		case "method", "path":
 			request = append(request, c.Kind+" "+oneOf(c.Values))
 		case "client_ip":

@@ -85,6 +85,8 @@ func TestRules(t *testing.T) {
 	}
 	user := func(n string) change { return func(_ *decision.Request, id *identity.Identity) { id.Username = n } }
 	roles := func(r ...string) change { return func(_ *decision.Request, id *identity.Identity) { id.Roles = r } }
+	scopes := func(s ...string) change { return func(_ *decision.Request, id *identity.Identity) { id.Scopes = s } }
+	provider := func(p string) change { return func(_ *decision.Request, id *identity.Identity) { id.Provider = p } }
 	nobody := func(_ *decision.Request, id *identity.Identity) { *id = identity.Identity{} }
 	many := "role r1 r2 r3 r4 r5 r6 r7 r8 r9 editor"
 
@@ -125,6 +127,20 @@ func TestRules(t *testing.T) {
 		{"role given as group", []string{"role finance"}, nil, nil, false},
 		{"both roles asked for, one held", []string{"role admin & role editor"}, nil, nil, false},
 		{"both roles asked for and held", []string{"role admin & role editor"}, nil, roles("admin", "editor"), true},
+
+		{"scope", []string{"scope reports:read"}, nil, scopes("reports:read"), true},
+		{"one of two scopes", []string{"scope reports:write reports:read"}, nil, scopes("reports:read", "x"), true},
+		{"both scopes asked for, one held", []string{"scope reports:write & scope reports:read"}, nil, scopes("reports:read"), false},
+		{"no scope", []string{"scope reports:read"}, nil, nil, false},
+		{"scope in another case", []string{"scope Reports:read"}, nil, scopes("reports:read"), false},
+		{"scope that holds another as text", []string{"scope reports"}, nil, scopes("reports:read"), false},
+		{"role given as scope", []string{"scope editor"}, nil, nil, false},
+		{"denied scope", nil, []string{"scope reports:read"}, scopes("reports:read"), false},
+
+		{"provider", []string{"provider keycloak local"}, nil, provider("keycloak"), true},
+		{"another provider", []string{"provider keycloak"}, nil, provider("google"), false},
+		{"no provider", []string{"provider keycloak"}, nil, nobody, false},
+		{"denied provider", nil, []string{"provider keycloak"}, provider("keycloak"), false},
 
 		{"email in any case", []string{"email aLICE@example.COM"}, nil, nil, true},
 		{"email not verified", []string{"email alice@example.com"}, nil, email("alice@example.com", false), false},
@@ -206,6 +222,8 @@ func TestReasonsOfRules(t *testing.T) {
 	}{
 		{"what is needed", []string{"role admin", "group finance & method POST & path /reports/*"}, nil, false,
 			"needs role admin, or group finance with method POST and path /reports/*"},
+		{"scope and provider", []string{"scope a-b", "provider keycloak & role x"}, nil, false,
+			"needs scope a-b, or a login or credential of keycloak and role x"},
 		{"nothing is told to nobody", []string{"role admin"}, nil, true, ""},
 		{"users, addresses and networks stay private", []string{"user bob", "email bob@example.org", "client_ip 10.0.0.0/8"}, nil, false,
 			"needs a named user, or a named e-mail address, or a listed network"},
@@ -244,8 +262,7 @@ func TestBrokenRules(t *testing.T) {
 		{"no condition", Line{}, "allow line 1 (allow): a condition is missing"},
 		{"unknown condition", long, `there is no condition "nonsense": use one of anyone, client_ip, email`},
 		{"condition of a part not built yet", parseLine("mfa"), `there is no condition "mfa"`},
-		{"scope", parseLine("scope a"), `there is no condition "scope"`},
-		{"provider", parseLine("provider google"), `there is no condition "provider"`},
+		{"scope without value", parseLine("scope"), "scope needs at least one value"},
 		{"value where none belongs", parseLine("anyone x"), `anyone takes no value, but got "x"`},
 		{"value missing", parseLine("role"), "role needs at least one value"},
 		{"empty value", Line{{"role", []string{""}}}, `role "" is empty`},
@@ -354,7 +371,7 @@ func parsed(t testing.TB, text string) *ast.Module {
 func TestRulesCannotBeInjected(t *testing.T) {
 	for _, value := range hostile {
 		t.Run(fmt.Sprintf("%.20q", value), func(t *testing.T) {
-			for _, kind := range []string{"user", "role", "group", "email", "email_domain", "method", "path", "client_ip"} {
+			for _, kind := range []string{"user", "role", "group", "email", "email_domain", "method", "path", "client_ip", "scope", "provider"} {
 				text, err := CompileRules("site", []Line{{{kind, []string{value}}}}, nil)
 				if err == nil {
 					parsed(t, text)
@@ -382,7 +399,7 @@ func FuzzCompileRules(f *testing.F) {
 // TestManyRules counts the rules that OPA looks at: a thousand lines must cost
 // what ten cost, which they do only as long as it can index them.
 func TestManyRules(t *testing.T) {
-	for _, kind := range []string{"role", "group", "user", "method", "path", "prefix", "glob", "client_ip"} {
+	for _, kind := range []string{"role", "group", "user", "method", "path", "prefix", "glob", "client_ip", "scope", "provider"} {
 		t.Run(kind, func(t *testing.T) {
 			few, many := candidates(t, kind, 10), candidates(t, kind, 1000)
 			if many > few+3 {
