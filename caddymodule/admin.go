@@ -11,6 +11,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/audit"
+	"github.com/gatehouse-proxy/gatehouse/internal/certificate"
+	"github.com/gatehouse-proxy/gatehouse/internal/jwt"
+	"github.com/gatehouse-proxy/gatehouse/internal/key"
 	"github.com/gatehouse-proxy/gatehouse/internal/password"
 	"github.com/gatehouse-proxy/gatehouse/internal/session"
 	"github.com/gatehouse-proxy/gatehouse/internal/store"
@@ -46,7 +49,7 @@ type adminCall struct {
 
 	// Whom and what the call concerns, for the audit trail: set as soon as it is
 	// known.
-	subject, session string
+	subject, session, credential string
 }
 
 // adminRoute is what serves a call, and the fact that it leaves in the audit
@@ -58,20 +61,39 @@ type adminRoute struct {
 
 // adminRoutes maps a method and pattern (of net/http) to its route.
 var adminRoutes = map[string]adminRoute{
-	"GET /gatehouse/users":                  {serve: (*adminCall).listUsers},
-	"POST /gatehouse/users":                 {(*adminCall).addUser, audit.UserAdded},
-	"GET /gatehouse/users/{name}":           {serve: (*adminCall).showUser},
-	"PATCH /gatehouse/users/{name}":         {(*adminCall).setUser, audit.UserChanged},
-	"DELETE /gatehouse/users/{name}":        {(*adminCall).deleteUser, audit.UserDeleted},
-	"POST /gatehouse/users/{name}/disable":  {(*adminCall).disableUser, audit.UserDisabled},
-	"POST /gatehouse/users/{name}/enable":   {(*adminCall).enableUser, audit.UserEnabled},
-	"POST /gatehouse/users/{name}/password": {(*adminCall).setPassword, audit.PasswordChanged},
-	"GET /gatehouse/sessions":               {serve: (*adminCall).listSessions},
-	"DELETE /gatehouse/sessions":            {(*adminCall).revokeSessions, audit.SessionRevoked},
-	"DELETE /gatehouse/sessions/{id}":       {(*adminCall).revokeSession, audit.SessionRevoked},
-	"GET /gatehouse/policy":                 {serve: (*adminCall).policyStatus},
-	"GET /gatehouse/policy/{package}":       {serve: (*adminCall).showPolicy},
-	"GET /gatehouse/status":                 {serve: (*adminCall).status},
+	"GET /gatehouse/users":                    {serve: (*adminCall).listUsers},
+	"POST /gatehouse/users":                   {(*adminCall).addUser, audit.UserAdded},
+	"GET /gatehouse/users/{name}":             {serve: (*adminCall).showUser},
+	"PATCH /gatehouse/users/{name}":           {(*adminCall).setUser, audit.UserChanged},
+	"DELETE /gatehouse/users/{name}":          {(*adminCall).deleteUser, audit.UserDeleted},
+	"POST /gatehouse/users/{name}/disable":    {(*adminCall).disableUser, audit.UserDisabled},
+	"POST /gatehouse/users/{name}/enable":     {(*adminCall).enableUser, audit.UserEnabled},
+	"POST /gatehouse/users/{name}/password":   {(*adminCall).setPassword, audit.PasswordChanged},
+	"GET /gatehouse/sessions":                 {serve: (*adminCall).listSessions},
+	"DELETE /gatehouse/sessions":              {(*adminCall).revokeSessions, audit.SessionRevoked},
+	"DELETE /gatehouse/sessions/{id}":         {(*adminCall).revokeSession, audit.SessionRevoked},
+	"GET /gatehouse/services":                 {serve: (*adminCall).listServices},
+	"POST /gatehouse/services":                {(*adminCall).addService, audit.ServiceAdded},
+	"GET /gatehouse/services/{name}":          {serve: (*adminCall).showService},
+	"PATCH /gatehouse/services/{name}":        {(*adminCall).setService, audit.ServiceChanged},
+	"DELETE /gatehouse/services/{name}":       {(*adminCall).deleteService, audit.ServiceDeleted},
+	"POST /gatehouse/services/{name}/disable": {(*adminCall).disableService, audit.ServiceDisabled},
+	"POST /gatehouse/services/{name}/enable":  {(*adminCall).enableService, audit.ServiceEnabled},
+	"GET /gatehouse/keys":                     {serve: (*adminCall).listKeys},
+	"POST /gatehouse/keys":                    {(*adminCall).createKey, audit.KeyCreated},
+	"GET /gatehouse/keys/{key}":               {serve: (*adminCall).showKey},
+	"POST /gatehouse/keys/{key}/rotate":       {(*adminCall).rotateKey, audit.KeyRotated},
+	"DELETE /gatehouse/keys/{key}":            {(*adminCall).revokeKey, audit.KeyRevoked},
+	"GET /gatehouse/tokens/revoked":           {serve: (*adminCall).listRevokedTokens},
+	"POST /gatehouse/tokens/revoke":           {(*adminCall).revokeToken, audit.TokenRevoked},
+	"GET /gatehouse/certificates":             {serve: (*adminCall).listCertificates},
+	"POST /gatehouse/certificates/bind":       {(*adminCall).bindCertificate, audit.CertificateBound},
+	"POST /gatehouse/certificates/unbind":     {(*adminCall).unbindCertificate, audit.CertificateUnbound},
+	"POST /gatehouse/certificates/revoke":     {(*adminCall).revokeCertificate, audit.CertificateRevoked},
+	"POST /gatehouse/certificates/unrevoke":   {(*adminCall).unrevokeCertificate, audit.CertificateAllowed},
+	"GET /gatehouse/policy":                   {serve: (*adminCall).policyStatus},
+	"GET /gatehouse/policy/{package}":         {serve: (*adminCall).showPolicy},
+	"GET /gatehouse/status":                   {serve: (*adminCall).status},
 }
 
 // adminMux finds the route, or says that there is none for the path or method.
@@ -115,7 +137,7 @@ func (c *adminCall) run(route adminRoute) error {
 }
 
 func (c *adminCall) record(action audit.Action, refused error) {
-	e := audit.Event{Action: action, Outcome: audit.Success, Actor: audit.AdminAPI, Subject: c.subject, Session: c.session}
+	e := audit.Event{Action: action, Outcome: audit.Success, Actor: audit.AdminAPI, Subject: c.subject, Session: c.session, Credential: c.credential}
 	if name, err := user.NormalizeName(c.subject); err == nil {
 		e.Subject = name // the spelling of all other lines
 	}
@@ -153,16 +175,18 @@ func apiErrorOf(err error) error {
 	var (
 		done    caddy.APIError
 		invalid *user.InvalidError
+		badKey  *key.InvalidError
+		badRef  *certificate.InvalidError
 		weak    *password.WeakError
 	)
 	switch {
 	case err == nil || errors.As(err, &done):
 		return err
-	case errors.Is(err, user.ErrNotFound), errors.Is(err, session.ErrNotFound):
+	case errors.Is(err, user.ErrNotFound), errors.Is(err, session.ErrNotFound), errors.Is(err, key.ErrNotFound), errors.Is(err, certificate.ErrNotFound), errors.Is(err, certificate.ErrNoOwner):
 		return apiError(http.StatusNotFound, err)
-	case errors.Is(err, user.ErrExists):
+	case errors.Is(err, user.ErrExists), errors.Is(err, certificate.ErrTaken), errors.Is(err, key.ErrContended):
 		return apiError(http.StatusConflict, err)
-	case errors.As(err, &invalid), errors.As(err, &weak):
+	case errors.As(err, &invalid), errors.As(err, &weak), errors.As(err, &badKey), errors.As(err, &badRef), errors.Is(err, jwt.ErrRevocation):
 		return apiError(http.StatusBadRequest, err)
 	case errors.Is(err, password.ErrBusy), errors.Is(err, store.ErrUnavailable):
 		return apiError(http.StatusServiceUnavailable, err)

@@ -21,6 +21,7 @@ type userView struct {
 	Name            string     `json:"name,omitempty"`
 	Roles           []string   `json:"roles"`
 	Groups          []string   `json:"groups"`
+	Scopes          []string   `json:"scopes"`
 	Disabled        bool       `json:"disabled"`
 	PasswordChanged *time.Time `json:"password_changed,omitempty"`
 	Created         time.Time  `json:"created"`
@@ -31,7 +32,7 @@ type userView struct {
 func viewUser(u *user.User) userView {
 	return userView{
 		ID: u.ID, Username: u.Username, Email: u.Email, EmailVerified: u.EmailVerified, Name: u.Name,
-		Roles: list(u.Roles), Groups: list(u.Groups), Disabled: u.Disabled,
+		Roles: list(u.Roles), Groups: list(u.Groups), Scopes: list(u.Scopes), Disabled: u.Disabled,
 		PasswordChanged: moment(u.PasswordChanged), Created: u.Created, Updated: u.Updated, LastLogin: moment(u.LastLogin),
 	}
 }
@@ -84,6 +85,7 @@ type newUser struct {
 	Name          string   `json:"name,omitempty"`
 	Roles         []string `json:"roles,omitempty"`
 	Groups        []string `json:"groups,omitempty"`
+	Scopes        []string `json:"scopes,omitempty"`
 }
 
 func (c *adminCall) addUser() error {
@@ -102,7 +104,7 @@ func (c *adminCall) addUser() error {
 	}
 	u, err := c.svc.users.Add(c.r.Context(), user.New{
 		Username: in.Username, Email: in.Email, EmailVerified: in.EmailVerified, Name: in.Name,
-		Roles: in.Roles, Groups: in.Groups, PasswordHash: hash,
+		Roles: in.Roles, Groups: in.Groups, Scopes: in.Scopes, PasswordHash: hash,
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -123,24 +125,46 @@ func (c *adminCall) hash(pw string, about ...string) (string, error) {
 }
 
 func (c *adminCall) showUser() error {
-	u, err := c.svc.users.Get(c.r.Context(), c.r.PathValue("name"))
+	u, err := c.person()
 	if err != nil {
 		return err
 	}
 	return c.write(http.StatusOK, viewUser(u))
 }
 
+// person is the user that a call names. A service of that name is none.
+func (c *adminCall) person() (*user.User, error) {
+	u, err := c.svc.users.Get(c.r.Context(), c.r.PathValue("name"))
+	if err == nil && u.Service {
+		return nil, errIsService
+	}
+	return u, err
+}
+
+var (
+	errIsService = apiError(http.StatusNotFound, errors.New("there is no such user; there is a service of this name"))
+	errIsPerson  = apiError(http.StatusNotFound, errors.New("there is no such service; there is a user of this name"))
+)
+
 // userChange is the body of PATCH /gatehouse/users/{name}: what is absent stays.
 type userChange struct {
-	Email         *string   `json:"email,omitempty"`
-	EmailVerified *bool     `json:"email_verified,omitempty"`
-	Name          *string   `json:"name,omitempty"`
-	Roles         *[]string `json:"roles,omitempty"`
-	Groups        *[]string `json:"groups,omitempty"`
-	AddRoles      []string  `json:"add_roles,omitempty"`
-	RemoveRoles   []string  `json:"remove_roles,omitempty"`
-	AddGroups     []string  `json:"add_groups,omitempty"`
-	RemoveGroups  []string  `json:"remove_groups,omitempty"`
+	Email         *string `json:"email,omitempty"`
+	EmailVerified *bool   `json:"email_verified,omitempty"`
+	Name          *string `json:"name,omitempty"`
+	rightsChange
+}
+
+// rightsChange is the part of a change that users and services share.
+type rightsChange struct {
+	Roles        *[]string `json:"roles,omitempty"`
+	Groups       *[]string `json:"groups,omitempty"`
+	Scopes       *[]string `json:"scopes,omitempty"`
+	AddRoles     []string  `json:"add_roles,omitempty"`
+	RemoveRoles  []string  `json:"remove_roles,omitempty"`
+	AddGroups    []string  `json:"add_groups,omitempty"`
+	RemoveGroups []string  `json:"remove_groups,omitempty"`
+	AddScopes    []string  `json:"add_scopes,omitempty"`
+	RemoveScopes []string  `json:"remove_scopes,omitempty"`
 }
 
 func (ch userChange) apply(u *user.User) error {
@@ -155,9 +179,14 @@ func (ch userChange) apply(u *user.User) error {
 	if ch.Name != nil {
 		u.Name = *ch.Name
 	}
+	ch.rightsChange.apply(u)
+	return nil
+}
+
+func (ch rightsChange) apply(u *user.User) {
 	u.Roles = edit(u.Roles, ch.Roles, ch.AddRoles, ch.RemoveRoles)
 	u.Groups = edit(u.Groups, ch.Groups, ch.AddGroups, ch.RemoveGroups)
-	return nil
+	u.Scopes = edit(u.Scopes, ch.Scopes, ch.AddScopes, ch.RemoveScopes)
 }
 
 func edit(now []string, instead *[]string, add, remove []string) []string {
@@ -191,7 +220,7 @@ func (c *adminCall) setPassword() error {
 	if err := c.read(&in); err != nil {
 		return err
 	}
-	u, err := c.svc.users.Get(c.r.Context(), c.r.PathValue("name"))
+	u, err := c.person()
 	if err != nil {
 		return err
 	}
@@ -203,7 +232,12 @@ func (c *adminCall) setPassword() error {
 }
 
 func (c *adminCall) change(how func(*user.User) error) error {
-	u, err := c.svc.users.Update(c.r.Context(), c.r.PathValue("name"), how)
+	u, err := c.svc.users.Update(c.r.Context(), c.r.PathValue("name"), func(u *user.User) error {
+		if u.Service {
+			return errIsService
+		}
+		return how(u)
+	})
 	if err != nil {
 		return err
 	}
@@ -211,21 +245,37 @@ func (c *adminCall) change(how func(*user.User) error) error {
 }
 
 func (c *adminCall) deleteUser() error {
-	u, err := c.svc.users.Get(c.r.Context(), c.r.PathValue("name"))
+	u, err := c.person()
 	if err != nil {
 		return err
 	}
-	if err := c.svc.users.Delete(c.r.Context(), u.Username); err != nil {
+	if err := c.deleteOwner(u); err != nil {
 		return err
-	}
-	// The sessions are dead already, their owner being gone; this tidies up.
-	if _, err := c.svc.sessions.RevokeUser(c.r.Context(), u.Username); err != nil {
-		c.app.logger.Warn("removing the sessions of a deleted user", zap.Error(err))
 	}
 	// Nobody is left: whoever runs this begins anew with a set-up link.
 	if err := c.app.offerSetup(c.r.Context(), c.svc); err != nil {
 		c.app.logger.Warn("no set-up link could be made; a restart makes one", zap.Error(err))
 	}
 	c.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// deleteOwner removes a user or service. Sessions, keys and bound certificates
+// are good for nothing from then on, their owner being gone; what follows only
+// tidies up.
+func (c *adminCall) deleteOwner(u *user.User) error {
+	ctx := c.r.Context()
+	if err := c.svc.users.Delete(ctx, u.Username); err != nil {
+		return err
+	}
+	for what, tidy := range map[string]func() (int, error){
+		"sessions":     func() (int, error) { return c.svc.sessions.RevokeUser(ctx, u.Username) },
+		"keys":         func() (int, error) { return c.svc.keys.RevokeOwner(ctx, u.Username) },
+		"certificates": func() (int, error) { return c.svc.certificates.UnbindOwner(ctx, u.Username) },
+	} {
+		if _, err := tidy(); err != nil {
+			c.app.logger.Warn("removing the "+what+" of who was deleted", zap.Error(err))
+		}
+	}
 	return nil
 }

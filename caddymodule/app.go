@@ -23,6 +23,7 @@ import (
 
 	"github.com/gatehouse-proxy/gatehouse/config"
 	"github.com/gatehouse-proxy/gatehouse/internal/audit"
+	"github.com/gatehouse-proxy/gatehouse/internal/jwt"
 	"github.com/gatehouse-proxy/gatehouse/internal/policy"
 	"github.com/gatehouse-proxy/gatehouse/policies"
 )
@@ -33,8 +34,8 @@ func init() {
 	caddy.RegisterModule(AdminAPI{})
 }
 
-// App is the Caddy app `gatehouse`: the store, users, sessions and policies that
-// all protected sites share. Its zero configuration works: a bbolt file in
+// App is the Caddy app `gatehouse`: the store, users, sessions, keys, issuers and
+// policies that all protected sites share. Its zero configuration works: a bbolt file in
 // Caddy's data directory, passwords on, ./policies if there is such a folder.
 type App struct {
 	config.App
@@ -45,6 +46,11 @@ type App struct {
 	metrics *metrics
 	engine  *policy.Engine
 	shared  *sharedStore
+
+	issuers       []jwt.Issuer
+	keySets       []*sharedKeys
+	introspectors []*jwt.Introspector
+	warned        sync.Map // of warnOnce
 
 	svcMu sync.Mutex
 	svc   *services // nil until the store was opened
@@ -80,6 +86,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if a.shared, err = acquireStore(a.Store, a.slogger("")); err != nil {
+		return err
+	}
+	if err := a.loadIssuers(); err != nil {
 		return err
 	}
 	return a.loadPolicies(ctx)
@@ -144,6 +153,7 @@ func (a *App) Start() error {
 		return fmt.Errorf("watching the policy folders: %w", err)
 	}
 	a.warnErrorRoutes()
+	a.startIssuers()
 	ctx, cancel := context.WithCancel(context.Background())
 	a.stop = cancel
 	a.work.Go(func() { a.announceSetup(ctx, svc) })
@@ -179,7 +189,15 @@ func (a *App) Cleanup() error {
 		a.svcMu.Unlock()
 		errs = append(errs, a.shared.release())
 	}
+	errs = append(errs, a.releaseIssuers())
 	return errors.Join(errs...)
+}
+
+// warnOnce says something about the configuration that several sites may share.
+func (a *App) warnOnce(text string) {
+	if _, said := a.warned.LoadOrStore(text, true); !said {
+		a.logger.Warn(text)
+	}
 }
 
 // countSessions keeps the sessions gauge about right; exact would cost the hot

@@ -19,10 +19,10 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "gatehouse",
 		Usage: "<command>",
-		Short: "Manages users, sessions and policies of a running Gatehouse",
+		Short: "Manages users, services, sessions, keys and policies of a running Gatehouse",
 		Long: `
-Manages the users, sessions and policies of a running Gatehouse over Caddy's
-admin API. Tables are for people; --json prints what programs read. Errors go
+Manages the users, services, sessions, keys, tokens, certificates and policies
+of a running Gatehouse over Caddy's admin API. Tables are for people; --json prints what programs read. Errors go
 to stderr; the exit status is 1 on failure and 2 on wrong usage. Passwords are
 asked for on the terminal, or read from the first line of stdin.`,
 		CobraFunc: buildCommands,
@@ -38,7 +38,7 @@ func buildCommands(root *cobra.Command) {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return fail(cmd, usageError{err}) })
 	root.Args, root.RunE = anyArgs, needsSubcommand
-	root.AddCommand(userCommands(), sessionCommands(), policyCommands(), statusCommand())
+	root.AddCommand(userCommands(), serviceCommands(), sessionCommands(), keyCommands(), tokenCommands(), certificateCommands(), policyCommands(), statusCommand())
 }
 
 func anyArgs(*cobra.Command, []string) error { return nil }

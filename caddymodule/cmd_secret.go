@@ -30,6 +30,31 @@ func (c *call) readPassword() (string, error) {
 	return password, nil
 }
 
+// readSecret asks once on a terminal; elsewhere it takes the first line of stdin.
+func (c *call) readSecret(what string) (string, error) {
+	var secret string
+	in, ok := c.cmd.InOrStdin().(*os.File)
+	if ok && term.IsTerminal(int(in.Fd())) {
+		fmt.Fprintf(c.cmd.ErrOrStderr(), "The %s: ", what)
+		raw, err := term.ReadPassword(int(in.Fd()))
+		fmt.Fprintln(c.cmd.ErrOrStderr())
+		if err != nil {
+			return "", fmt.Errorf("reading the %s: %w", what, err)
+		}
+		secret = string(raw)
+	} else {
+		line, err := bufio.NewReader(io.LimitReader(c.cmd.InOrStdin(), 32<<10)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("reading the %s from stdin: %w", what, err)
+		}
+		secret = line
+	}
+	if secret = strings.TrimSpace(secret); secret == "" {
+		return "", usageError{fmt.Errorf("no %s: write it as the first line of stdin, or run this in a terminal to be asked", what)}
+	}
+	return secret, nil
+}
+
 func (c *call) promptPassword(fd int) (string, error) {
 	ask := func(prompt string) (string, error) {
 		fmt.Fprint(c.cmd.ErrOrStderr(), prompt)

@@ -15,16 +15,12 @@ func userCommands() *cobra.Command {
 	add := command("add <username>", "Adds a user; asks for the password", addUserCommand)
 	add.Flags().StringArray("role", nil, "Role (may be repeated)")
 	add.Flags().StringArray("group", nil, "Group (may be repeated)")
+	add.Flags().StringArray("scope", nil, "Scope that keys of the user may carry (may be repeated)")
 	add.Flags().String("email", "", "E-mail address")
 	add.Flags().Bool("email-verified", false, "The address is known to be the user's")
 	add.Flags().String("name", "", "Name for people to read")
 	set := command("set <username>", "Changes a user's attributes; what is not named stays", setUserCommand)
-	set.Flags().StringArray("role", nil, "Role, instead of all there are (may be repeated; \"\" for none)")
-	set.Flags().StringArray("group", nil, "Group, instead of all there are (may be repeated; \"\" for none)")
-	set.Flags().StringArray("add-role", nil, "Role to add (may be repeated)")
-	set.Flags().StringArray("remove-role", nil, "Role to remove (may be repeated)")
-	set.Flags().StringArray("add-group", nil, "Group to add (may be repeated)")
-	set.Flags().StringArray("remove-group", nil, "Group to remove (may be repeated)")
+	addRightsFlags(set)
 	set.Flags().String("email", "", "E-mail address")
 	set.Flags().Bool("email-verified", false, "The address is known to be the user's")
 	set.Flags().String("name", "", "Name for people to read")
@@ -40,6 +36,25 @@ func userCommands() *cobra.Command {
 	)
 }
 
+// rightsFlags are the flags by which the rights of a user or service change.
+var rightsFlags = []string{"role", "add-role", "remove-role", "group", "add-group", "remove-group", "scope", "add-scope", "remove-scope"}
+
+func addRightsFlags(set *cobra.Command) {
+	for _, what := range []string{"role", "group", "scope"} {
+		set.Flags().StringArray(what, nil, strings.ToUpper(what[:1])+what[1:]+", instead of all there are (may be repeated; \"\" for none)")
+		set.Flags().StringArray("add-"+what, nil, "The same, to add (may be repeated)")
+		set.Flags().StringArray("remove-"+what, nil, "The same, to remove (may be repeated)")
+	}
+}
+
+func (c *call) rights() rightsChange {
+	return rightsChange{
+		Roles: c.replacement("role"), AddRoles: c.list("add-role"), RemoveRoles: c.list("remove-role"),
+		Groups: c.replacement("group"), AddGroups: c.list("add-group"), RemoveGroups: c.list("remove-group"),
+		Scopes: c.replacement("scope"), AddScopes: c.list("add-scope"), RemoveScopes: c.list("remove-scope"),
+	}
+}
+
 func userPath(name string, more ...string) string {
 	return strings.Join(append([]string{"/users", url.PathEscape(name)}, more...), "/")
 }
@@ -53,7 +68,7 @@ func addUserCommand(c *call) error {
 	var u userView
 	err = c.request(http.MethodPost, "/users", newUser{
 		Username: c.args[0], Password: password, Email: c.text("email"), EmailVerified: verified,
-		Name: c.text("name"), Roles: c.list("role"), Groups: c.list("group"),
+		Name: c.text("name"), Roles: c.list("role"), Groups: c.list("group"), Scopes: c.list("scope"),
 	}, &u)
 	if err != nil {
 		return err
@@ -120,9 +135,9 @@ func showUserCommand(c *call) error {
 		if u.Email != "" {
 			email += " (verified: " + strconv.FormatBool(u.EmailVerified) + ")"
 		}
-		fmt.Fprintf(w, "username\t%s\nid\t%s\nname\t%s\nemail\t%s\nroles\t%s\ngroups\t%s\nstate\t%s\ncreated\t%s UTC\n",
+		fmt.Fprintf(w, "username\t%s\nid\t%s\nname\t%s\nemail\t%s\nroles\t%s\ngroups\t%s\nscopes\t%s\nstate\t%s\ncreated\t%s UTC\n",
 			clean(u.Username), u.ID, orDash(u.Name), email, orDash(strings.Join(u.Roles, ", ")),
-			orDash(strings.Join(u.Groups, ", ")), u.state(), shortTime(u.Created))
+			orDash(strings.Join(u.Groups, ", ")), orDash(strings.Join(u.Scopes, ", ")), u.state(), shortTime(u.Created))
 		if u.PasswordChanged != nil {
 			fmt.Fprintf(w, "password set\t%s UTC\n", shortTime(*u.PasswordChanged))
 		}
@@ -147,11 +162,9 @@ func setUserCommand(c *call) error {
 		v := c.text("name")
 		ch.Name = &v
 	}
-	ch.Roles, ch.Groups = c.replacement("role"), c.replacement("group")
-	ch.AddRoles, ch.RemoveRoles = c.list("add-role"), c.list("remove-role")
-	ch.AddGroups, ch.RemoveGroups = c.list("add-group"), c.list("remove-group")
-	if !c.anyChanged("email", "email-verified", "name", "role", "group", "add-role", "remove-role", "add-group", "remove-group") {
-		return usageError{fmt.Errorf("nothing to change: name at least one of --role, --add-role, --remove-role, --group, --add-group, --remove-group, --email, --name")}
+	ch.rightsChange = c.rights()
+	if !c.anyChanged(append([]string{"email", "email-verified", "name"}, rightsFlags...)...) {
+		return usageError{fmt.Errorf("nothing to change: name at least one of --role, --add-role, --remove-role, --group, --add-group, --remove-group, --scope, --add-scope, --remove-scope, --email, --name")}
 	}
 	var u userView
 	if err := c.request(http.MethodPatch, userPath(c.args[0]), ch, &u); err != nil {

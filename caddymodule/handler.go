@@ -17,6 +17,8 @@ import (
 	"github.com/gatehouse-proxy/gatehouse/config"
 	"github.com/gatehouse-proxy/gatehouse/internal/decision"
 	"github.com/gatehouse-proxy/gatehouse/internal/gateway"
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
+	"github.com/gatehouse-proxy/gatehouse/internal/key"
 	"github.com/gatehouse-proxy/gatehouse/internal/policy"
 	"github.com/gatehouse-proxy/gatehouse/internal/portal"
 	"github.com/gatehouse-proxy/gatehouse/internal/problem"
@@ -73,6 +75,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.headers = headerRules(h.Headers)
 	if h.PortalOnly {
 		return nil
+	}
+	if h.accepts(identity.Certificate) {
+		if err := checkClientAuth(ctx, h.Name); err != nil {
+			return err
+		}
+	}
+	if h.accepts(identity.Key) {
+		h.warnLoggedKeys(ctx)
 	}
 	if h.pkg, err = h.app.sitePackage(&h.Site); err != nil {
 		return err
@@ -180,12 +190,58 @@ func (a *App) headerNames() []string {
 	return names
 }
 
+// accepts reports whether a way to prove who one is counts at this site.
+func (h *Handler) accepts(m identity.Method) bool { return h.app.Accepts(&h.Site, m) }
+
+// authenticators are those of the site, in the order in which a request's
+// credentials count.
+func (h *Handler) authenticators(svc *services) []gateway.Authenticator {
+	all := []gateway.Authenticator{earlierGate{}}
+	var keys gateway.Keys
+	var tokens gateway.Tokens
+	if h.accepts(identity.Key) {
+		keys = keyring{svc.keys}
+	}
+	if h.accepts(identity.JWT) {
+		tokens = svc.tokens
+	}
+	if keys != nil || tokens != nil {
+		all = append(all, gateway.AuthorizationAuthenticator(keys, tokens, h.label()))
+	}
+	if keys != nil && h.app.Keys.Header != "" {
+		all = append(all, gateway.KeyHeaderAuthenticator(keys, h.app.Keys.Header))
+	}
+	if h.accepts(identity.Session) {
+		all = append(all, gateway.SessionAuthenticator(svc.sessions, svc.cookies))
+	}
+	if h.accepts(identity.Certificate) {
+		all = append(all, gateway.CertificateAuthenticator(svc.certificates))
+	}
+	return all
+}
+
+// keyring tells the gate also what a key looks like.
+type keyring struct{ *key.Manager }
+
+// Looks reports whether a text is meant to be a key.
+func (keyring) Looks(text string) bool { return key.Looks(text) }
+
+func wellFormedKey(text string) bool {
+	_, ok := key.Parse(text)
+	return ok
+}
+
 func (h *Handler) newGate(svc *services) (*gateway.Gate, error) {
+	isKey := wellFormedKey
+	if h.app.Keys.Off {
+		isKey = nil
+	}
 	return gateway.New(gateway.Options{
-		Site: decision.Site{Host: h.label(), Policy: h.pkg},
-		Authenticators: []gateway.Authenticator{
-			earlierGate{}, gateway.SessionAuthenticator(svc.sessions, svc.cookies),
-		},
+		Site:              decision.Site{Host: h.label(), Policy: h.pkg},
+		Authenticators:    h.authenticators(svc),
+		KeyHeader:         h.app.Keys.Header,
+		IsKey:             isKey,
+		NoLogin:           !h.accepts(identity.Session),
 		Decider:           h.entry,
 		Pages:             svc.portal,
 		Recorder:          &recorder{app: h.app, log: h.app.logger.Named("decision"), pkg: h.pkg},
@@ -198,7 +254,7 @@ func (h *Handler) newGate(svc *services) (*gateway.Gate, error) {
 		OtherPolicies:     h.app.engine.StaticHeaders,
 		PassAuthorization: h.Authorization == "pass",
 		Location:          h.zone,
-		Alive:             svc.sessions.Alive,
+		Alive:             svc.alive,
 		Span:              span,
 		Logger:            h.app.slogger(""),
 	})

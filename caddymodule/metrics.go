@@ -24,6 +24,7 @@ type metrics struct {
 	revisions   *prometheus.GaugeVec
 	reloads     *prometheus.CounterVec
 	limited     *prometheus.CounterVec
+	fetches     *prometheus.CounterVec
 }
 
 // newMetrics registers the metrics with Caddy's registry, or takes those that
@@ -54,6 +55,8 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 			"Policy sets read, by whether they were taken or refused."), []string{"result"})),
 		limited: register(&r, prometheus.NewCounterVec(opts("ratelimited_total",
 			"Requests refused for their number."), []string{"kind"})),
+		fetches: register(&r, prometheus.NewCounterVec(opts("jwks_fetch_total",
+			"Questions to issuers, for their keys or about opaque tokens, by result."), []string{"issuer", "result"})),
 	}
 	return m, r.err
 }
@@ -114,6 +117,15 @@ func (m *metrics) decided(method identity.Method, result gateway.Verdict, took t
 		c.Inc()
 	}
 	m.decisions.Observe(took.Seconds())
+	if result == gateway.Throttled {
+		m.limited.WithLabelValues("key").Inc()
+	}
+}
+
+// fetched counts one question to an issuer, by the name that the configuration
+// gives it.
+func (m *metrics) fetched(issuer, result string) {
+	m.fetches.WithLabelValues(issuer, result).Inc()
 }
 
 type requestLabels struct {
@@ -125,7 +137,7 @@ type requestLabels struct {
 // set shows in the metrics from the start, and no request looks labels up.
 func allResults(requests *prometheus.CounterVec) map[requestLabels]prometheus.Counter {
 	all := map[requestLabels]prometheus.Counter{}
-	for _, method := range []identity.Method{identity.None, identity.Session} {
+	for _, method := range []identity.Method{identity.None, identity.Session, identity.Key, identity.JWT, identity.Certificate} {
 		for _, result := range []gateway.Verdict{
 			gateway.Allow, gateway.Deny, gateway.Login, gateway.StepUp, gateway.BadCredential,
 			gateway.BadRequest, gateway.Fault, gateway.Throttled,

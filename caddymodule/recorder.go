@@ -2,12 +2,14 @@ package caddymodule
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/gatehouse-proxy/gatehouse/internal/audit"
 	"github.com/gatehouse-proxy/gatehouse/internal/gateway"
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 )
@@ -31,6 +33,9 @@ func (rec *recorder) Decided(ctx context.Context, r gateway.Record) {
 		method = r.Identity.Method
 	}
 	rec.app.metrics.decided(method, r.Verdict, r.Duration)
+	if r.Verdict == gateway.BadCredential {
+		rec.refused(ctx, &r)
+	}
 	entry := rec.log.Check(zapcore.InfoLevel, "decision")
 	if entry == nil {
 		return
@@ -40,6 +45,21 @@ func (rec *recorder) Decided(ctx context.Context, r gateway.Record) {
 	entry.Write(zap.Inline(l))
 	*l = line{}
 	logLines.Put(l)
+}
+
+// refused leaves the fact of a bad credential in the audit trail, with what is
+// wrong with it, which its sender is not told.
+func (rec *recorder) refused(ctx context.Context, r *gateway.Record) {
+	e := audit.Event{
+		Action: audit.CredentialRefused, Outcome: audit.Failure, Site: r.Site, RequestID: r.ID, ClientIP: r.ClientIP.String(),
+	}
+	if r.Refusal != nil {
+		e.Subject, e.Reason = r.Refusal.Who, r.Refusal.Reason
+	}
+	if r.Tried != "" {
+		e.Extra = []slog.Attr{slog.String("method", string(r.Tried))}
+	}
+	rec.app.audit.Record(ctx, e)
 }
 
 // line is a record as the decision log writes it. It writes itself, field by
@@ -65,8 +85,16 @@ func (l *line) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	enc.AddString("revision", l.Revision)
 	enc.AddDuration("duration", l.Duration)
 	if l.Identity.Authenticated() {
-		enc.AddString("identity", l.Identity.ID)
+		// Who comes with a token or an unbound certificate has no record here.
+		if l.Identity.ID != "" {
+			enc.AddString("identity", l.Identity.ID)
+		} else {
+			enc.AddString("identity", l.Identity.Provider+":"+audit.Clean(l.Identity.Subject))
+		}
 		enc.AddString("identity_method", string(l.method))
+		if l.Identity.Credential != "" {
+			enc.AddString("credential_id", audit.Clean(l.Identity.Credential))
+		}
 	}
 	if l.Cached {
 		enc.AddBool("remembered", true)

@@ -4,7 +4,11 @@ import (
 	"context"
 	"time"
 
+	"github.com/gatehouse-proxy/gatehouse/internal/certificate"
 	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
+	"github.com/gatehouse-proxy/gatehouse/internal/jwt"
+	"github.com/gatehouse-proxy/gatehouse/internal/key"
 	"github.com/gatehouse-proxy/gatehouse/internal/password"
 	"github.com/gatehouse-proxy/gatehouse/internal/portal"
 	"github.com/gatehouse-proxy/gatehouse/internal/session"
@@ -20,11 +24,17 @@ type services struct {
 	store    store.Store
 	users    *user.Directory
 	sessions *session.Manager
-	hasher   *password.Hasher
-	rules    password.Rules
-	setup    *portal.Setup
-	portal   *portal.Portal
-	cookies  cookie.Jar
+	keys     *key.Manager
+	tokens   *jwt.Verifier // nil: no issuer is configured
+	revoked  *jwt.Revocations
+	// certificates is there also when none are accepted: bindings may be made
+	// before.
+	certificates *certificate.Registry
+	hasher       *password.Hasher
+	rules        password.Rules
+	setup        *portal.Setup
+	portal       *portal.Portal
+	cookies      cookie.Jar
 }
 
 func newServices(a *App) (*services, error) {
@@ -42,6 +52,10 @@ func newServices(a *App) (*services, error) {
 		RememberMe:  time.Duration(a.Sessions.RememberMe),
 		Logger:      a.slogger(""),
 	})
+	if err := s.machines(a); err != nil {
+		s.close()
+		return nil, err
+	}
 	argon := a.Passwords.Argon2id
 	s.hasher = password.NewHasher(password.Params{
 		MemoryKiB: uint32(argon.Memory / 1024), Iterations: argon.Iterations, Parallelism: argon.Parallelism,
@@ -56,7 +70,7 @@ func newServices(a *App) (*services, error) {
 		}),
 		Hasher: s.hasher, Rules: s.rules, Setup: s.setup, Passwords: !a.Passwords.Off,
 		RememberMe: a.Sessions.RememberMe > 0, Audit: a.audit, Logger: a.slogger(""),
-		OnLogin: a.metrics.login,
+		OnLogin: a.metrics.login, Keys: s.portalKeys(a), KeyLifetime: time.Duration(a.Keys.MaxLifetime),
 	})
 	if err != nil {
 		s.close()
@@ -65,7 +79,53 @@ func newServices(a *App) (*services, error) {
 	return s, nil
 }
 
+// machines makes what programs prove themselves by.
+func (s *services) machines(a *App) (err error) {
+	s.keys = key.NewManager(s.store, key.Options{
+		Accounts: s.users, MaxLifetime: time.Duration(a.Keys.MaxLifetime), Limiter: a.shared.limiter, Logger: a.slogger(""),
+	})
+	s.revoked = jwt.NewRevocations(s.store, nil)
+	source := certificate.SubjectCN
+	if a.Certificates != nil {
+		source = certificate.Source(a.Certificates.Username)
+	}
+	s.certificates = certificate.NewRegistry(s.store, certificate.Options{Accounts: s.users, Username: source, Logger: a.slogger("")})
+	s.tokens, err = a.newVerifier(s.revoked)
+	return err
+}
+
+// portalKeys are the keys that people manage on their account page.
+func (s *services) portalKeys(a *App) *key.Manager {
+	if a.Keys.Off {
+		return nil
+	}
+	return s.keys
+}
+
+// alive reports whether the login or credential behind an open connection still
+// stands.
+func (s *services) alive(ctx context.Context, who *identity.Identity) (bool, error) {
+	switch {
+	case !who.Authenticated():
+		return false, nil
+	case who.Method == identity.Session:
+		return s.sessions.Alive(ctx, who)
+	case who.Method == identity.Key:
+		return s.keys.Alive(ctx, who)
+	case who.Method == identity.Certificate:
+		return s.certificates.Alive(ctx, who)
+	case who.Method == identity.JWT && s.tokens != nil:
+		return s.tokens.Alive(ctx, who)
+	}
+	return false, nil
+}
+
 func (s *services) close() {
+	if s.keys != nil {
+		s.keys.Close()
+		s.revoked.Close()
+		s.certificates.Close()
+	}
 	s.sessions.Close()
 	s.users.Close()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-proxy/gatehouse/config"
+	"github.com/gatehouse-proxy/gatehouse/internal/key"
 	"github.com/gatehouse-proxy/gatehouse/internal/store"
 	"github.com/gatehouse-proxy/gatehouse/internal/store/bolt"
 	"github.com/gatehouse-proxy/gatehouse/internal/store/redis"
@@ -21,28 +22,33 @@ import (
 // process holds.
 const openTimeout = 2 * time.Second
 
-// stores keeps each store open over reloads, keyed by what it is: the cleaned
-// path of a file, or a Redis URL.
-var stores = caddy.NewUsagePool()
+// shared keeps over reloads what must outlive a configuration, keyed by what it
+// is: each open store ("bolt" and the cleaned path of its file, or "redis" and
+// its URL) and each issuer's keys.
+var shared = caddy.NewUsagePool()
 
 // sharedStore is one store that several configurations may hold at once, the
 // old one and the new one during a reload. It is opened on first use.
 type sharedStore struct {
 	key  string
 	open func(ctx context.Context) (store.Store, error)
+	// local is set for a store that belongs to this process alone.
+	local  bool
+	logger *slog.Logger
 
-	mu    sync.Mutex
-	store store.Store
+	mu      sync.Mutex
+	store   store.Store
+	limiter *key.Limiter // counts the requests of keys; lives as long as the store
 }
 
 // acquireStore finds or prepares the store that c names.
 func acquireStore(c config.Store, logger *slog.Logger) (*sharedStore, error) {
-	key, open, err := storeOpener(c, logger)
+	name, open, err := storeOpener(c, logger)
 	if err != nil {
 		return nil, err
 	}
-	v, _, err := stores.LoadOrNew(key, func() (caddy.Destructor, error) {
-		return &sharedStore{key: key, open: open}, nil
+	v, _, err := shared.LoadOrNew(name, func() (caddy.Destructor, error) {
+		return &sharedStore{key: name, open: open, local: c.Redis == nil, logger: logger}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -88,12 +94,17 @@ func (s *sharedStore) get() (store.Store, error) {
 		return nil, err
 	}
 	s.store = opened
+	counts := opened
+	if s.local {
+		counts = nil // nobody else counts, and a disk write for each request would be dear
+	}
+	s.limiter = key.NewLimiter(key.LimiterOptions{Store: counts, Logger: s.logger})
 	return opened, nil
 }
 
 // release gives the store back; the last holder closes it.
 func (s *sharedStore) release() error {
-	_, err := stores.Delete(s.key)
+	_, err := shared.Delete(s.key)
 	return err
 }
 

@@ -423,13 +423,20 @@ func webSocketApp(t *testing.T) string {
 
 func dialWebSocket(t *testing.T, s *server, cookie string) (net.Conn, string) {
 	t.Helper()
+	return dialWebSocketWith(t, s, "Cookie: __Host-gatehouse="+cookie)
+}
+
+// dialWebSocketWith asks for a socket with one more header line, and returns the
+// status line of the answer.
+func dialWebSocketWith(t *testing.T, s *server, header string) (net.Conn, string) {
+	t.Helper()
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
 	fmt.Fprintf(conn, "GET /socket HTTP/1.1\r\nHost: localhost:%d\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCookie: __Host-gatehouse=%s\r\n\r\n", s.port, cookie)
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n\r\n", s.port, header)
 	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	r := bufio.NewReader(conn)
 	status, err := r.ReadString('\n')

@@ -37,8 +37,11 @@ var mayImport = map[string][]string{
 	"internal/user":            {"internal/store", "internal/store/near", "internal/identity"},
 	"internal/session":         {"internal/store", "internal/store/near", "internal/identity"},
 	"internal/password":        {"internal/store", "internal/identity"},
+	"internal/key":             {"internal/store", "internal/store/near", "internal/identity"},
+	"internal/jwt":             {"internal/store", "internal/store/near", "internal/identity"},
+	"internal/certificate":     {"internal/store", "internal/store/near", "internal/identity"},
 	"internal/portal": {
-		"internal/audit", "internal/cookie", "internal/identity", "internal/password", "internal/problem",
+		"internal/audit", "internal/cookie", "internal/identity", "internal/key", "internal/password", "internal/problem",
 		"internal/returnto", "internal/session", "internal/store", "internal/user",
 	},
 }
@@ -54,6 +57,8 @@ var onlyIn = map[string][]string{
 	"github.com/spf13/cobra":              {"caddymodule"},
 	"go.uber.org/zap":                     {"caddymodule"},
 	"golang.org/x/crypto":                 {"internal/password"},
+	"github.com/lestrrat-go/jwx":          {"internal/jwt"},
+	"github.com/hashicorp/golang-lru":     {"internal/jwt", "internal/certificate"},
 	"github.com/chromedp":                 {},
 	"github.com/alicebob/miniredis":       {},
 }

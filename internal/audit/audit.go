@@ -29,11 +29,26 @@ const (
 
 	SessionRevoked Action = "session_revoked"
 
+	CredentialRefused  Action = "credential_refused" // a key, token or certificate that is bad
+	KeyCreated         Action = "key_created"
+	KeyRotated         Action = "key_rotated"
+	KeyRevoked         Action = "key_revoked"
+	TokenRevoked       Action = "token_revoked"
+	CertificateBound   Action = "certificate_bound"
+	CertificateUnbound Action = "certificate_unbound"
+	CertificateRevoked Action = "certificate_revoked"
+	CertificateAllowed Action = "certificate_unrevoked"
+
 	UserAdded       Action = "user_added"
-	UserChanged     Action = "user_changed" // roles, groups, e-mail, name
+	UserChanged     Action = "user_changed" // roles, groups, scopes, e-mail, name
 	UserDisabled    Action = "user_disabled"
 	UserEnabled     Action = "user_enabled"
 	UserDeleted     Action = "user_deleted"
+	ServiceAdded    Action = "service_added"
+	ServiceChanged  Action = "service_changed" // roles, groups, scopes, rate, label
+	ServiceDisabled Action = "service_disabled"
+	ServiceEnabled  Action = "service_enabled"
+	ServiceDeleted  Action = "service_deleted"
 	PasswordChanged Action = "password_changed"
 	Setup           Action = "setup" // the first administrator was made
 
@@ -68,8 +83,11 @@ type Event struct {
 	RequestID string
 	ClientIP  string
 	Session   string // the session's public id, "ses_…", never its cookie
-	Reason    string
-	Extra     []slog.Attr // names in snake_case; may not repeat the names above
+	// Credential is the public id of a key, token or certificate, never the thing
+	// itself.
+	Credential string
+	Reason     string
+	Extra      []slog.Attr // names in snake_case; may not repeat the names above
 }
 
 // Trail writes events. Make one with New; a nil Trail is not allowed.
@@ -95,7 +113,7 @@ func (t *Trail) Record(ctx context.Context, e Event) {
 	if e.Outcome != Success {
 		level, e.Outcome = slog.LevelWarn, Failure
 	}
-	attrs := make([]slog.Attr, 0, 9+len(e.Extra))
+	attrs := make([]slog.Attr, 0, 10+len(e.Extra))
 	for _, f := range [...]struct{ name, value string }{
 		{"action", string(e.Action)},
 		{"outcome", string(e.Outcome)},
@@ -105,6 +123,7 @@ func (t *Trail) Record(ctx context.Context, e Event) {
 		{"request_id", e.RequestID},
 		{"client_ip", e.ClientIP},
 		{"session_id", e.Session},
+		{"credential_id", e.Credential},
 		{"reason", e.Reason},
 	} {
 		if f.value != "" {

@@ -1,0 +1,169 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-proxy/gatehouse/config"
+)
+
+func keyCommands() *cobra.Command {
+	create := command("create <owner>", "Makes a key for a user or service, and shows it once", createKeyCommand)
+	create.Flags().StringArray("scope", nil, "Scope, one that the owner has (may be repeated); at least one")
+	create.Flags().String("expires", "", "How long it is good for, such as 30d (default 90d)")
+	create.Flags().StringArray("network", nil, "Address range that it may be used from, such as 10.0.0.0/8 (may be repeated; default: all)")
+	create.Flags().String("rate", "", "Rate limit, such as 100/1m (default: the service's)")
+	create.Flags().String("description", "", "What it is for")
+	list := command("list", "Lists keys", listKeysCommand)
+	list.Flags().String("owner", "", "Only this user's or service's")
+	rotate := command("rotate <id>", "Makes a new key in the place of one, and shows it once", rotateKeyCommand)
+	rotate.Flags().String("grace", "", "How long the old one works, too, such as 1h, or 0 (default 24h)")
+	return group("key", "Manages API keys",
+		create, list,
+		command("show <id>", "Shows what is known of a key; never the key itself", showKeyCommand),
+		rotate,
+		command("revoke <id>", "Ends a key, at once", revokeKeyCommand),
+	)
+}
+
+func createKeyCommand(c *call) error {
+	in := newKey{
+		Owner: c.args[0], Scopes: c.list("scope"), Networks: c.list("network"), Description: c.text("description"),
+		Rate: rateText(c.text("rate")),
+	}
+	if text := c.text("expires"); text != "" {
+		var err error
+		if in.Lifetime, err = config.ParseDuration(text); err != nil {
+			return usageError{fmt.Errorf("--expires: %w", err)}
+		}
+		if in.Lifetime <= 0 {
+			return usageError{fmt.Errorf("--expires: %s is no time at all", text)}
+		}
+	}
+	var k keyView
+	if err := c.request(http.MethodPost, "/keys", in, &k); err != nil {
+		return err
+	}
+	return c.showOnce(k, fmt.Sprintf("The key %s of %s is good until %s UTC. It is shown only now:", k.ID, k.Owner, shortTime(k.Expires)))
+}
+
+// showOnce prints a key: alone on standard output, so that it can be piped into
+// a file; what people are to know goes beside it.
+func (c *call) showOnce(k keyView, sentence string) error {
+	if c.json() {
+		return c.onlyJSON(k)
+	}
+	fmt.Fprintln(c.cmd.ErrOrStderr(), sentence)
+	fmt.Fprintln(c.cmd.OutOrStdout(), k.Key)
+	return nil
+}
+
+func rotateKeyCommand(c *call) error {
+	var in rotation
+	if text := c.text("grace"); text != "" {
+		if text == "0" {
+			text = "0s"
+		}
+		grace, err := config.ParseDuration(text)
+		if err != nil {
+			return usageError{fmt.Errorf("--grace: %w", err)}
+		}
+		in.Grace = &grace
+	}
+	var k keyView
+	if err := c.request(http.MethodPost, keyPath(c.args[0], "rotate"), in, &k); err != nil {
+		return err
+	}
+	sentence := "The old key works no more."
+	if k.GraceEnds != nil {
+		sentence = "The old key works until " + shortTime(*k.GraceEnds) + " UTC."
+	}
+	return c.showOnce(k, fmt.Sprintf("%s The new key %s of %s is good until %s UTC. It is shown only now:", sentence, k.ID, k.Owner, shortTime(k.Expires)))
+}
+
+func keyPath(id string, more ...string) string {
+	return strings.Join(append([]string{"/keys", url.PathEscape(id)}, more...), "/")
+}
+
+func listKeysCommand(c *call) error {
+	all := []keyView{}
+	for after := ""; ; {
+		q := url.Values{"limit": {"1000"}, "after": {after}}
+		if c.text("owner") != "" {
+			q.Set("owner", c.text("owner"))
+		}
+		var page keysPage
+		if err := c.request(http.MethodGet, "/keys?"+q.Encode(), nil, &page); err != nil {
+			return err
+		}
+		all = append(all, page.Keys...)
+		if after = page.Next; after == "" {
+			break
+		}
+	}
+	if len(all) == 0 && !c.json() {
+		if owner := c.text("owner"); owner != "" {
+			c.say("%s has no key.", clean(owner))
+		} else {
+			c.say("There are no keys; make one with: key create <owner> --scope <scope>")
+		}
+		return nil
+	}
+	return c.print(all, func(w *tabwriter.Writer) {
+		fmt.Fprintln(w, "ID\tOWNER\tSCOPES\tEXPIRES\tLAST USED\tUSES\tDESCRIPTION")
+		for _, k := range all {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", k.ID, clean(k.Owner), orDash(strings.Join(k.Scopes, ",")),
+				k.ends(), orDashTime(k.LastUsed), k.Uses, orDash(k.Description))
+		}
+	})
+}
+
+func (k keyView) ends() string {
+	if k.Expired {
+		return "expired"
+	}
+	return shortTime(k.Expires)
+}
+
+func orDashTime(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return shortTime(*t)
+}
+
+func showKeyCommand(c *call) error {
+	var k keyView
+	if err := c.request(http.MethodGet, keyPath(c.args[0]), nil, &k); err != nil {
+		return err
+	}
+	return c.print(k, func(w *tabwriter.Writer) {
+		networks := make([]string, len(k.Networks))
+		for i, n := range k.Networks {
+			networks[i] = n.String()
+		}
+		for _, row := range [][2]string{
+			{"id", k.ID}, {"owner", clean(k.Owner)}, {"description", orDash(k.Description)}, {"scopes", orDash(strings.Join(k.Scopes, ", "))},
+			{"networks", orDash(strings.Join(networks, ", "))}, {"rate", orDash(string(k.Rate))}, {"created", shortTime(k.Created) + " UTC"},
+			{"expires", k.ends()}, {"rotated", orDashTime(k.Rotated)}, {"old key until", orDashTime(k.GraceEnds)},
+			{"last used", orDashTime(k.LastUsed)}, {"uses", strconv.FormatInt(k.Uses, 10)},
+		} {
+			fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+		}
+	})
+}
+
+func revokeKeyCommand(c *call) error {
+	if err := c.request(http.MethodDelete, keyPath(c.args[0]), nil, nil); err != nil {
+		return err
+	}
+	c.say("The key %s is revoked.", clean(c.args[0]))
+	return nil
+}
