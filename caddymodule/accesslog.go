@@ -18,7 +18,8 @@ func (h *Handler) warnLoggedKeys(ctx caddy.Context) {
 	if !ok || srv.Logs == nil || name == "" {
 		return
 	}
-	for _, logger := range accessLoggers(srv.Logs) {
+	host, _, _ := strings.Cut(h.Name, ":")
+	for _, logger := range accessLoggers(srv.Logs, host) {
 		if logsHeader(customLogs(ctx), logger, name) {
 			h.app.warnOnce("the access log of a site would hold keys in clear: give its log directive `format filter { request>headers>" + name +
 				" delete }`, or have keys sent as Authorization only, which Caddy masks")
@@ -27,23 +28,26 @@ func (h *Handler) warnLoggedKeys(ctx caddy.Context) {
 	}
 }
 
-// accessLoggers are the names under which a server writes its access log.
-func accessLoggers(c *caddyhttp.ServerLogConfig) []string {
+// accessLoggers are the names under which a server writes its access log about
+// one of its hosts, as Caddy finds them; "" is any host.
+func accessLoggers(c *caddyhttp.ServerLogConfig, host string) []string {
 	const base = "http.log.access"
-	named := func(name string) string {
-		if name == "" {
-			return base
-		}
-		return base + "." + name
+	host = strings.ToLower(host)
+	names, mapped := c.LoggerNames[host]
+	labels := strings.Split(host, ".")
+	for i := 0; i < len(labels) && !mapped; i++ {
+		labels[i] = "*"
+		names, mapped = c.LoggerNames[strings.Join(labels, ".")]
 	}
-	var all []string
-	if !c.SkipUnmappedHosts {
-		all = append(all, named(c.DefaultLoggerName))
-	}
-	for _, names := range c.LoggerNames {
-		for _, name := range names {
-			all = append(all, named(name))
+	if !mapped {
+		if c.SkipUnmappedHosts || slices.Contains(c.SkipHosts, host) {
+			return nil
 		}
+		names = []string{c.DefaultLoggerName}
+	}
+	all := make([]string, 0, len(names))
+	for _, name := range names {
+		all = append(all, strings.TrimSuffix(base+"."+name, "."))
 	}
 	return all
 }

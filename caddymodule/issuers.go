@@ -58,7 +58,10 @@ func (a *App) acquireKeys(j config.JWT) (*sharedKeys, error) {
 func (a *App) issuer(j config.JWT) (jwt.Issuer, error) {
 	is := jwt.Issuer{
 		Name: j.Name, Issuer: j.Issuer, Audiences: j.Audience, Algorithms: j.Algorithms, Types: j.Types,
-		Claims: j.Claims, Leeway: time.Duration(j.Leeway), Secret: []byte(j.Secret),
+		Claims: j.Claims, Leeway: time.Duration(j.Leeway),
+	}
+	if j.Secret != "" {
+		is.Secret = []byte(j.Secret)
 	}
 	if j.Introspection.Asked() {
 		in, err := jwt.NewIntrospector(jwt.IntrospectorOptions{

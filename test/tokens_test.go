@@ -43,6 +43,20 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%d", a.StatusCode)
 		}
 	})
+	// Before the bad ones: one of those uses up the look for unknown kids that there
+	// is in 30 seconds.
+	t.Run("a new key of the issuer is found without a failed request", func(t *testing.T) {
+		idp.rotate()
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				if a, err := newVisitor(t).try(http.MethodGet, s.url("/"), nil, bearer(idp.token(nil))...); err != nil || a.StatusCode != http.StatusOK {
+					t.Errorf("%v %d %s", err, a.StatusCode, a.body)
+				}
+			})
+		}
+		all.Wait()
+	})
 	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -84,18 +98,6 @@ func TestTokens(t *testing.T) {
 			}
 		})
 	}
-	t.Run("a new key of the issuer is found without a failed request", func(t *testing.T) {
-		idp.rotate()
-		var all sync.WaitGroup
-		for range 20 {
-			all.Go(func() {
-				if a, err := newVisitor(t).try(http.MethodGet, s.url("/"), nil, bearer(idp.token(nil))...); err != nil || a.StatusCode != http.StatusOK {
-					t.Errorf("%v %d %s", err, a.StatusCode, a.body)
-				}
-			})
-		}
-		all.Wait()
-	})
 	t.Run("while the issuer is down its keys are still known", func(t *testing.T) {
 		idp.setDown(true)
 		defer idp.setDown(false)
