@@ -18,7 +18,16 @@ func TestCLI(t *testing.T) {
 		Dir:  "scripts",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 		Setup: func(env *testscript.Env) error {
-			s := newServer(env.T().(testing.TB), "", "gatehouse {\n allow role admin\n}").start()
+			s := newServer(env.T().(testing.TB), `gatehouse {
+		jwt jobs {
+			issuer jobs
+			audience app
+			secret 0123456789abcdef0123456789abcdef
+		}
+		certificates {
+			username san_email
+		}
+	}`, "gatehouse {\n allow role admin\n methods session key jwt\n}").start()
 			env.Setenv("PATH", filepath.Dir(caddyBinary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("ADMIN", fmt.Sprintf("localhost:%d", s.admin))
 			env.Setenv("SITE", s.url(""))
