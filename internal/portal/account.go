@@ -8,12 +8,8 @@ import (
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 	"github.com/gatehouse-proxy/gatehouse/internal/problem"
-	"github.com/gatehouse-proxy/gatehouse/internal/session"
 	"github.com/gatehouse-proxy/gatehouse/internal/user"
 )
-
-// maxSessions is how many of a person's sessions one page shows.
-const maxSessions = 100
 
 // accountData is what account.html shows.
 type accountData struct {
@@ -23,12 +19,27 @@ type accountData struct {
 	Others    bool // there are sessions besides this one
 	More      bool // not all are shown
 	newPassword
+	Keys *keysPart // nil: keys are off
 }
 
-type sessionRow struct {
-	ID, Device, ClientIP string
-	SignedIn, LastSeen   moment
-	Current              bool
+// slip is what is wrong with one of the forms of the account page.
+type slip struct {
+	form    string            // passwordForm or newKeyForm; "" when nothing is wrong
+	wrong   map[string]string // by field
+	keyForm keyForm           // as it was sent
+}
+
+// The forms of the account page that can be refused with a reason.
+const (
+	passwordForm = "password"
+	newKeyForm   = "key"
+)
+
+func (s slip) in(form string) map[string]string {
+	if s.form != form {
+		return nil
+	}
+	return s.wrong
 }
 
 // moment is a time, for people and for machines, in UTC.
@@ -43,17 +54,7 @@ func when(t time.Time) moment {
 type accountReply struct {
 	person
 	Sessions []sessionReply `json:"sessions"`
-}
-
-type sessionReply struct {
-	ID        string    `json:"id"`
-	Current   bool      `json:"current"`
-	Device    string    `json:"device"`
-	ClientIP  string    `json:"client_ip,omitempty"`
-	UserAgent string    `json:"user_agent,omitempty"`
-	Created   time.Time `json:"created"`
-	LastSeen  time.Time `json:"last_seen"`
-	Expires   time.Time `json:"expires"`
+	Keys     []keyReply     `json:"keys,omitzero"` // absent when keys are off
 }
 
 // notices are what the page says after a form was done; the query only picks one.
@@ -61,6 +62,7 @@ var notices = map[string]string{
 	"password": "Your password is changed. All other sessions are ended.",
 	"revoked":  "The session is ended.",
 	"others":   "You are signed out everywhere else.",
+	"key":      "The key is revoked. Programs that send it are refused from now on.",
 }
 
 func (p *Portal) getAccount(v *visit) {
@@ -68,49 +70,58 @@ func (p *Portal) getAccount(v *visit) {
 	if !ok {
 		return
 	}
-	p.showAccount(v, id, http.StatusOK, nil)
+	p.showAccount(v, id, http.StatusOK, slip{})
 }
 
-// showAccount shows the page, with what is wrong in its password form if anything.
-func (p *Portal) showAccount(v *visit, id *identity.Identity, status int, wrong map[string]string) {
-	if len(wrong) > 0 && v.json {
-		p.fail(v, invalid(wrong))
-		return
-	}
+// me reads the record of who is signed in. It answers failures itself, with ok
+// false.
+func (p *Portal) me(v *visit, id *identity.Identity) (u *user.User, ok bool) {
 	u, err := p.o.Users.Get(v.r.Context(), id.Username)
 	if err == nil && u.ID != id.ID {
 		err = user.ErrNotFound
 	}
 	if err != nil {
 		p.failedAccount(v, err)
+		return nil, false
+	}
+	return u, true
+}
+
+// showAccount shows the page, with what is wrong in one of its forms if anything.
+func (p *Portal) showAccount(v *visit, id *identity.Identity, status int, s slip) {
+	if len(s.wrong) > 0 && v.json {
+		p.fail(v, invalid(s.wrong))
 		return
 	}
-	sessions, err := p.o.Sessions.List(v.r.Context(), id.Username, "", maxSessions)
-	if err != nil {
-		p.fault(v, "listing sessions", err)
+	u, ok := p.me(v, id)
+	if !ok {
 		return
 	}
-	slices.SortStableFunc(sessions, func(a, b *session.Session) int {
-		if (a.ID == id.SessionID) != (b.ID == id.SessionID) {
-			if a.ID == id.SessionID {
-				return -1
-			}
-			return 1
-		}
-		return b.LastSeen.Compare(a.LastSeen)
-	})
+	sessions, ok := p.sessions(v, id)
+	if !ok {
+		return
+	}
+	keys, ok := p.keys(v, u)
+	if !ok {
+		return
+	}
 	if v.json {
-		v.reply(accountReply{person: personOf(id), Sessions: sessionReplies(sessions, id.SessionID)})
+		v.reply(accountReply{person: personOf(id), Sessions: sessionReplies(sessions, id.SessionID), Keys: keyReplies(keys)})
 		return
 	}
 	data := accountData{
-		User: u, Passwords: p.o.Passwords && u.PasswordHash != "", Sessions: sessionRows(sessions, id.SessionID),
-		More: len(sessions) == maxSessions, newPassword: p.newPassword("New password", wrong),
+		User: u, Passwords: p.canProve(u), Sessions: sessionRows(sessions, id.SessionID),
+		More: len(sessions) == maxSessions, newPassword: p.newPassword("New password", s.in(passwordForm)), Keys: p.keysPart(u, keys, s),
 	}
 	data.Others = slices.ContainsFunc(data.Sessions, func(s sessionRow) bool { return !s.Current })
 	page := view{Title: "Your account", Scene: desk, Data: data, Notice: notices[v.r.URL.Query().Get("done")]}
-	if len(wrong) > 0 {
+	switch {
+	case s.form == passwordForm:
 		page.Error = "Your password was not changed. See what is wrong below."
+	case s.form == newKeyForm && s.wrong[noField] != "":
+		page.Error = "No key was made. " + s.wrong[noField]
+	case s.form == newKeyForm:
+		page.Error = "No key was made. See what is wrong below."
 	}
 	p.show(v, status, "account", page)
 }
@@ -126,26 +137,4 @@ func (p *Portal) failedAccount(v *visit, err error) {
 		return
 	}
 	p.fault(v, "reading the account", err)
-}
-
-func sessionRows(all []*session.Session, current string) []sessionRow {
-	rows := make([]sessionRow, 0, len(all))
-	for _, s := range all {
-		rows = append(rows, sessionRow{
-			ID: s.ID, Device: device(s.UserAgent), ClientIP: s.ClientIP, SignedIn: when(s.Created), LastSeen: when(s.LastSeen),
-			Current: s.ID == current,
-		})
-	}
-	return rows
-}
-
-func sessionReplies(all []*session.Session, current string) []sessionReply {
-	replies := make([]sessionReply, 0, len(all))
-	for _, s := range all {
-		replies = append(replies, sessionReply{
-			ID: s.ID, Current: s.ID == current, Device: device(s.UserAgent), ClientIP: s.ClientIP, UserAgent: s.UserAgent,
-			Created: s.Created, LastSeen: s.LastSeen, Expires: s.Expires,
-		})
-	}
-	return replies
 }

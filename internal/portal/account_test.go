@@ -11,6 +11,7 @@ import (
 
 func withEverything(n *user.New) {
 	n.Name, n.Email, n.Roles, n.Groups = "Alice Example", "alice@example.com", []string{"admin"}, []string{"finance"}
+	n.Scopes = []string{"reports:read", "reports:write"}
 }
 
 func TestAccount(t *testing.T) {
@@ -18,7 +19,7 @@ func TestAccount(t *testing.T) {
 		h := newHouse(t)
 		b := h.browser()
 		wantRedirect(t, b.get("/_gatehouse/account"), "/_gatehouse/login?return_to=%2F_gatehouse%2Faccount")
-		for _, path := range []string{"password", "sessions/revoke", "sessions/revoke-others"} {
+		for _, path := range []string{"password", "sessions/revoke", "sessions/revoke-others", "keys", "keys/rotate", "keys/revoke"} {
 			wantStatus(t, b.post("/_gatehouse/account/"+path), http.StatusUnauthorized)
 		}
 		b.header.Set("Accept", "application/json")
@@ -31,7 +32,7 @@ func TestAccount(t *testing.T) {
 		b.signIn("alice", secret)
 		w := b.get("/_gatehouse/account")
 		wantStatus(t, w, http.StatusOK)
-		wantWords(t, w, "alice", "Alice Example", "alice@example.com", "not verified", "admin", "finance", "Firefox on Linux",
+		wantWords(t, w, "alice", "Alice Example", "alice@example.com", "not verified", "admin", "finance", "reports:write", "Firefox on Linux",
 			"203.0.113.9", "23 Nov 2026, 12:00 UTC", "this one", "You are signed in nowhere else.")
 	})
 	t.Run("with nothing", func(t *testing.T) {

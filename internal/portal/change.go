@@ -6,7 +6,6 @@ import (
 
 	"github.com/gatehouse-proxy/gatehouse/internal/audit"
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
-	"github.com/gatehouse-proxy/gatehouse/internal/password"
 	"github.com/gatehouse-proxy/gatehouse/internal/problem"
 	"github.com/gatehouse-proxy/gatehouse/internal/session"
 	"github.com/gatehouse-proxy/gatehouse/internal/user"
@@ -40,22 +39,20 @@ func (p *Portal) postPassword(v *visit) {
 		p.fail(v, problem.Problem{Status: http.StatusNotFound, Kind: problem.NotFound})
 		return
 	}
+	refuse := func(wrong map[string]string) {
+		p.showAccount(v, id, http.StatusUnprocessableEntity, slip{form: passwordForm, wrong: wrong})
+	}
 	wrong := map[string]string{}
 	p.checkNew(in, wrong, id.Username, id.Name, id.Email, p.o.Name, v.Site)
 	if len(wrong) == 0 && in["password"] == in["current"] {
 		wrong["password"] = "It is the password that you have."
 	}
 	if len(wrong) > 0 {
-		p.showAccount(v, id, http.StatusUnprocessableEntity, wrong)
+		refuse(wrong)
 		return
 	}
-	u, err := p.prove(v, id.Username, in["current"])
-	if errors.Is(err, password.ErrWrong) {
-		p.showAccount(v, id, http.StatusUnprocessableEntity, map[string]string{"current": "That is not your password."})
-		return
-	}
-	if err != nil {
-		p.failedProof(v, err)
+	u, ok := p.confirm(v, id, in["current"], refuse)
+	if !ok {
 		return
 	}
 	p.setPassword(v, id, u, in["password"])

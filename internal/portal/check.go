@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/gatehouse-proxy/gatehouse/internal/key"
 	"github.com/gatehouse-proxy/gatehouse/internal/password"
 	"github.com/gatehouse-proxy/gatehouse/internal/problem"
 	"github.com/gatehouse-proxy/gatehouse/internal/user"
@@ -30,12 +31,14 @@ func (p *Portal) checkNew(in input, wrong map[string]string, about ...string) {
 // fieldText is the text of a typed error about one field, as a sentence. Others
 // have none that is fit to be shown.
 func fieldText(err error) string {
-	weak, bad := (*password.WeakError)(nil), (*user.InvalidError)(nil)
+	weak, bad, badKey := (*password.WeakError)(nil), (*user.InvalidError)(nil), (*key.InvalidError)(nil)
 	switch {
 	case errors.As(err, &weak):
 		return sentence(weak.Reason)
 	case errors.As(err, &bad):
 		return sentence("It " + bad.Reason)
+	case errors.As(err, &badKey):
+		return sentence("It " + badKey.Reason)
 	}
 	return "It cannot be used."
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gatehouse-proxy/gatehouse/internal/audit"
 	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
+	"github.com/gatehouse-proxy/gatehouse/internal/key"
 	"github.com/gatehouse-proxy/gatehouse/internal/password"
 	"github.com/gatehouse-proxy/gatehouse/internal/session"
 	"github.com/gatehouse-proxy/gatehouse/internal/store"
@@ -39,6 +40,7 @@ type house struct {
 	store    *brittle
 	users    *user.Directory
 	sessions *session.Manager
+	keys     *key.Manager
 	hasher   *password.Hasher
 	setup    *Setup
 	log      *lockedBuffer // operation and audit lines
@@ -59,15 +61,17 @@ func newHouse(t *testing.T, change ...func(*Options)) *house {
 	log := slog.New(slog.NewJSONHandler(h.log, nil))
 	h.users = user.NewDirectory(h.store, user.Options{Clock: clock})
 	h.sessions = session.NewManager(h.store, session.Options{Accounts: h.users, RememberMe: 30 * 24 * time.Hour, Clock: clock, Logger: log})
+	h.keys = key.NewManager(h.store, key.Options{Accounts: h.users, Clock: clock, Logger: log})
 	h.hasher = password.NewHasher(password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}, password.HasherOptions{})
 	h.setup = NewSetup(h.store, h.users)
 	t.Cleanup(func() {
+		h.keys.Close()
 		h.sessions.Close()
 		h.users.Close()
 		_ = db.Close()
 	})
 	o := Options{
-		Users: h.users, Sessions: h.sessions, Hasher: h.hasher, Setup: h.setup, Passwords: true, RememberMe: true,
+		Users: h.users, Sessions: h.sessions, Hasher: h.hasher, Setup: h.setup, Passwords: true, RememberMe: true, Keys: h.keys,
 		Verifier: password.NewVerifier(password.VerifierOptions{
 			Users: h.users, Hasher: h.hasher, Guard: password.NewGuard(h.store, password.GuardOptions{}),
 			Normalize: user.NormalizeName, Logger: log, Clock: clock,

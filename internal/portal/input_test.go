@@ -3,8 +3,10 @@ package portal
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestBadBodies(t *testing.T) {
@@ -108,17 +110,121 @@ func TestJSONAsksAndAnswers(t *testing.T) {
 	}
 }
 
+// keyFields are the fields of the form that holds all kinds.
+var keyFields = fields{once: []string{"a", "b"}, number: "n", many: "m"}
+
+func TestSeveralValues(t *testing.T) {
+	sixtyFive := strings.Repeat(`"x",`, 64) + `"x"`
+	for name, c := range map[string]struct {
+		body string
+		many []string
+		n    string
+		ok   bool
+	}{
+		"none":                      {`{}`, nil, "", true},
+		"an empty array":            {`{"m":[]}`, nil, "", true},
+		"two and a number":          {`{"m":["x","y"],"n":30,"a":"z"}`, []string{"x", "y"}, "30", true},
+		"a number as text":          {`{"n":"30"}`, nil, "30", true},
+		"sixty-four":                {`{"m":[` + strings.Repeat(`"x",`, 63) + `"x"]}`, slices.Repeat([]string{"x"}, 64), "", true},
+		"sixty-five":                {`{"m":[` + sixtyFive + `]}`, nil, "", false},
+		"a single text":             {`{"m":"x"}`, nil, "", false},
+		"true":                      {`{"m":true}`, nil, "", false},
+		"null":                      {`{"m":null}`, nil, "", false},
+		"an object":                 {`{"m":{"x":"y"}}`, nil, "", false},
+		"numbers inside":            {`{"m":[1]}`, nil, "", false},
+		"null inside":               {`{"m":[null]}`, nil, "", false},
+		"an array inside":           {`{"m":[["x"]]}`, nil, "", false},
+		"a hundred arrays inside":   {`{"m":` + strings.Repeat("[", 100), nil, "", false},
+		"cut":                       {`{"m":["x"`, nil, "", false},
+		"closed by the wrong thing": {`{"m":["x"}`, nil, "", false},
+		"twice":                     {`{"m":["x"],"m":["y"]}`, nil, "", false},
+		"twice, empty first":        {`{"m":[],"m":["y"]}`, nil, "", false},
+		"an array elsewhere":        {`{"a":["x"]}`, nil, "", false},
+		"a number elsewhere":        {`{"a":1}`, nil, "", false},
+		"the number twice":          {`{"n":1,"n":2}`, nil, "", false},
+		"an array for the number":   {`{"n":[1]}`, nil, "", false},
+		"another case":              {`{"M":["x"]}`, nil, "", false},
+		"an unnamed field":          {`{"":"x"}`, nil, "", false},
+	} {
+		in, err := readJSON([]byte(c.body), keyFields)
+		if (err == nil) != c.ok || !slices.Equal(in.many, c.many) || in.input["n"] != c.n {
+			t.Errorf("%s: %v, %v", name, in, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		body string
+		many []string
+		ok   bool
+	}{
+		"two":                {"m=x&m=y&a=z&n=3", []string{"x", "y"}, true},
+		"sixty-four":         {strings.Repeat("m=x&", 64), slices.Repeat([]string{"x"}, 64), true},
+		"sixty-five":         {strings.Repeat("m=x&", 65), nil, false},
+		"no UTF-8":           {"m=%ff", nil, false},
+		"another field":      {"m=x&c=y", nil, false},
+		"brackets":           {"m[]=x", nil, false},
+		"the number twice":   {"n=1&n=2", nil, false},
+		"a text field twice": {"m=x&m=y&a=1&a=2", nil, false},
+		"an unnamed field":   {"=x", nil, false},
+	} {
+		in, err := readForm([]byte(c.body), keyFields)
+		if (err == nil) != c.ok || !slices.Equal(in.many, c.many) {
+			t.Errorf("form, %s: %v, %v", name, in, err)
+		}
+	}
+	// A form without such fields has no field without a name either.
+	for _, body := range []string{`{"":"x"}`, `{"":["x"]}`, `{"":1}`} {
+		if in, err := readJSON([]byte(body), fields{once: []string{"a"}}); err == nil {
+			t.Errorf("%s: took %v", body, in)
+		}
+	}
+	if in, err := readForm([]byte("=x"), fields{once: []string{"a"}}); err == nil {
+		t.Errorf("form: took %v", in)
+	}
+}
+
+// bounded fails when more came through than a form may hold.
+func bounded(t *testing.T, body []byte, in form, err error) {
+	t.Helper()
+	if err != nil {
+		if in.input != nil || in.many != nil {
+			t.Errorf("%q: %v with %v", body, in, err)
+		}
+		return
+	}
+	if in.input == nil || len(in.many) > maxMany {
+		t.Errorf("%q: took %v", body, in)
+	}
+	for name, value := range in.input {
+		if !slices.Contains([]string{"a", "b", "n"}, name) || !utf8.ValidString(value) {
+			t.Errorf("%q: took %q", body, name)
+		}
+	}
+	for _, value := range in.many {
+		if !utf8.ValidString(value) {
+			t.Errorf("%q: took %q", body, value)
+		}
+	}
+}
+
 func FuzzReadJSON(f *testing.F) {
-	for _, s := range []string{`{}`, `{"a":"b"}`, `{"a":true,"b":""}`, `{"a":"x","a":"y"}`, `[`, `{"a":{}}`, "{\"a\":\"\xff\"}", `{"a":"b"}x`} {
+	for _, s := range []string{
+		`{}`, `{"a":"b"}`, `{"a":true,"b":""}`, `{"a":"x","a":"y"}`, `[`, `{"a":{}}`, "{\"a\":\"\xff\"}", `{"a":"b"}x`,
+		`{"m":["x","y"],"n":30}`, `{"m":[[]]}`, `{"m":[],"m":[]}`, `{"n":1e400}`, `{"m":["x"`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		in, err := readJSON(body, []string{"a", "b"})
-		if err == nil && (len(in) > 2 || in["c"] != "") {
-			t.Errorf("%q: took %v", body, in)
-		}
-		if (err == nil) != (in != nil) {
-			t.Errorf("%q: %v with %v", body, in, err)
-		}
+		in, err := readJSON(body, keyFields)
+		bounded(t, body, in, err)
+	})
+}
+
+func FuzzReadForm(f *testing.F) {
+	for _, s := range []string{"", "a=b", "a=b&a=c", "m=x&m=y&n=3", "m=%ff", "a=%zz", "=", "m[]=x", "a;b"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		in, err := readForm(body, keyFields)
+		bounded(t, body, in, err)
 	})
 }

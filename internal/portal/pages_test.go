@@ -40,6 +40,17 @@ func every(t *testing.T) map[string]*httptest.ResponseRecorder {
 	all["login again"] = b.get("/_gatehouse/login?step=reauth")
 	all["logout"] = b.get("/_gatehouse/logout")
 	all["account"] = b.get("/_gatehouse/account?done=password")
+	all["key refused"] = b.post("/_gatehouse/account/keys", "description", "x\x00", "days", "9999", "current", "x")
+	all["key, wrong password"] = b.post("/_gatehouse/account/keys", "scope", "reports:read", "current", "x")
+	all["key made"] = b.post("/_gatehouse/account/keys", "scope", "reports:read", "current", secret)
+	one := "?id=" + h.onlyKey("alice").ID
+	all["account with a key"] = b.get("/_gatehouse/account")
+	all["key rotate"] = b.get("/_gatehouse/account/keys/rotate" + one)
+	all["key rotate refused"] = b.post("/_gatehouse/account/keys/rotate", "id", one[4:], "current", "x")
+	all["key rotated"] = b.post("/_gatehouse/account/keys/rotate", "id", one[4:], "current", secret)
+	all["account with a rotated key"] = b.get("/_gatehouse/account")
+	all["key revoke"] = b.get("/_gatehouse/account/keys/revoke" + one)
+	all["key unknown"] = b.get("/_gatehouse/account/keys/revoke?id=no")
 	all["account refused"] = b.post("/_gatehouse/account/password", "current", "x", "password", other, "repeat", other)
 	bare := h.browser()
 	bare.signIn("bob", secret)
@@ -134,6 +145,8 @@ func checkHTML(t *testing.T, page string) {
 		switch {
 		case tok.Data == "label":
 			labelled = append(labelled, at["for"])
+		case tok.Data == "select" || tok.Data == "textarea":
+			inputs = append(inputs, at["id"])
 		case tok.Data == "input" && at["type"] != "hidden" && !hidden:
 			inputs = append(inputs, at["id"])
 			if at["type"] == "password" && at["value"] != "" {
@@ -151,6 +164,9 @@ func checkHTML(t *testing.T, page string) {
 		if count[one] != 1 {
 			t.Errorf("%d <%s>, want one", count[one], one)
 		}
+	}
+	if count["fieldset"] != count["legend"] {
+		t.Error("a fieldset has no legend")
 	}
 	if count["script"]+count["style"]+count["iframe"]+count["base"] > 0 {
 		t.Error("the page has an element that has no place here")

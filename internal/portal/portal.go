@@ -3,8 +3,9 @@
 // request may not pass. Every form also speaks JSON.
 //
 // It owns the words, the templates, the stylesheet and the order of the steps
-// of each form. It does not own what a password, a session or a user is, nor
-// who may reach an app: that is packages password, session, user and gateway.
+// of each form. It does not own what a password, a session, a key or a user is,
+// nor who may reach an app: that is packages password, session, key, user and
+// gateway.
 //
 // Forms carry no anti-forgery tokens. A POST is taken only when the browser
 // says that it came from this same origin (Sec-Fetch-Site, or Origin where that
@@ -24,6 +25,7 @@ import (
 
 	"github.com/gatehouse-proxy/gatehouse/internal/audit"
 	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
+	"github.com/gatehouse-proxy/gatehouse/internal/key"
 	"github.com/gatehouse-proxy/gatehouse/internal/password"
 	"github.com/gatehouse-proxy/gatehouse/internal/problem"
 	"github.com/gatehouse-proxy/gatehouse/internal/session"
@@ -45,8 +47,12 @@ type Options struct {
 	// Passwords offers signing in by password. Without it the login page says
 	// that no way to sign in is configured.
 	Passwords  bool
-	RememberMe bool         // offers "Keep me signed in"
-	Audit      *audit.Trail // required
+	RememberMe bool // offers "Keep me signed in"
+	// Keys lets people make API keys and keep an eye on them. nil: keys are off,
+	// and no page tells of them.
+	Keys        *key.Manager
+	KeyLifetime time.Duration // the longest life of a key, as in key.Options.MaxLifetime [365 days]
+	Audit       *audit.Trail  // required
 	// OnLogin, if set, is told of every try: method is "password", result
 	// "success", "wrong", "throttled", "busy" or "error".
 	OnLogin func(method, result string)
@@ -101,6 +107,9 @@ func New(o Options) (*Portal, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	if o.KeyLifetime <= 0 {
+		o.KeyLifetime = 365 * day
+	}
 	p := &Portal{o: o, csrf: http.NewCrossOriginProtection()}
 	if err := p.load(); err != nil {
 		return nil, err
@@ -114,6 +123,11 @@ func New(o Options) (*Portal, error) {
 		"/account/sessions/revoke":        {post: p.postRevoke},
 		"/account/sessions/revoke-others": {post: p.postRevokeOthers},
 		"/whoami":                         {get: p.getWhoami},
+	}
+	if o.Keys != nil {
+		p.routes["/account/keys"] = route{get: p.getKeys, post: p.postKey}
+		p.routes["/account/keys/rotate"] = route{get: p.getRotateKey, post: p.postRotateKey}
+		p.routes["/account/keys/revoke"] = route{get: p.getRevokeKey, post: p.postRevokeKey}
 	}
 	return p, nil
 }

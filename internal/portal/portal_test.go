@@ -45,7 +45,8 @@ func TestRoutes(t *testing.T) {
 	t.Run("methods that are not allowed", func(t *testing.T) {
 		for path, allow := range map[string]string{
 			"/_gatehouse/login": "GET, HEAD, POST", "/_gatehouse/logout": "GET, HEAD, POST", "/_gatehouse/account": "GET, HEAD",
-			"/_gatehouse/whoami": "GET, HEAD", "/_gatehouse/account/password": "POST", "/_gatehouse" + h.portal.css.path: "GET, HEAD",
+			"/_gatehouse/whoami": "GET, HEAD", "/_gatehouse/account/password": "POST",
+			"/_gatehouse/account/keys": "GET, HEAD, POST", "/_gatehouse/account/keys/rotate": "GET, HEAD, POST", "/_gatehouse" + h.portal.css.path: "GET, HEAD",
 		} {
 			for _, method := range []string{"DELETE", "PUT", "OPTIONS", "get"} {
 				w := b.do(httptest.NewRequest(method, site+path, nil))
@@ -121,7 +122,8 @@ func TestEveryAnswerIsHardened(t *testing.T) {
 
 // Forms of other sites do nothing, whichever way the browser tells.
 func TestCrossSiteForms(t *testing.T) {
-	paths := []string{"/login", "/logout", "/setup", "/account/password", "/account/sessions/revoke", "/account/sessions/revoke-others"}
+	paths := []string{"/login", "/logout", "/setup", "/account/password", "/account/sessions/revoke", "/account/sessions/revoke-others",
+		"/account/keys", "/account/keys/rotate", "/account/keys/revoke"}
 	for name, set := range map[string]func(http.Header){
 		"cross-site":             func(h http.Header) { h.Set("Sec-Fetch-Site", "cross-site") },
 		"same-site":              func(h http.Header) { h.Set("Sec-Fetch-Site", "same-site") },
@@ -210,7 +212,7 @@ func TestWhoami(t *testing.T) {
 	wantStatus(t, w, http.StatusOK)
 	for _, part := range []string{
 		`"authenticated":true`, `"method":"session"`, `"username":"alice"`, `"email":"alice@example.com"`, `"email_verified":false`,
-		`"roles":["admin"]`, `"groups":["finance"]`, `"amr":["pwd"]`, `"auth_time":1795435200`, `"provider":"local"`,
+		`"roles":["admin"]`, `"groups":["finance"]`, `"scopes":["reports:read","reports:write"]`, `"amr":["pwd"]`, `"auth_time":1795435200`, `"provider":"local"`,
 	} {
 		if !strings.Contains(w.Body.String(), part) {
 			t.Errorf("no %s in %s", part, w.Body)

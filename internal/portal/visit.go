@@ -58,13 +58,15 @@ func (v *visit) write(status int, kind string, body []byte) {
 }
 
 // reply sends value as JSON.
-func (v *visit) reply(value any) {
+func (v *visit) reply(value any) { v.replyStatus(http.StatusOK, value) }
+
+func (v *visit) replyStatus(status int, value any) {
 	body, err := json.Marshal(value)
 	if err != nil {
 		// Claims come from JSON and everything else here is plain data.
 		body = []byte("{}")
 	}
-	v.write(http.StatusOK, "application/json", append(body, '\n'))
+	v.write(status, "application/json", append(body, '\n'))
 }
 
 // redirect sends the browser to a path of this site with a GET (RFC 9110
