@@ -35,6 +35,7 @@ var (
 	requests = flag.Int("requests", 5000, "requests of one variant in one round")
 	conns    = flag.Int("conns", 16, "connections")
 	only     = flag.String("only", "", "comma-separated variants; bare always runs")
+	machines = flag.Bool("machines", false, "programs with keys and tokens instead of browsers with sessions")
 	profile  = flag.String("profile", "", "write a CPU profile of each variant into this folder, in one more round")
 )
 
@@ -97,7 +98,11 @@ func run() error {
 			v.stop()
 		}
 	}()
-	for _, v := range variants() {
+	chosen := variants
+	if *machines {
+		chosen = machineVariants
+	}
+	for _, v := range chosen() {
 		if *only != "" && v.name != "bare" && !slices.Contains(strings.Split(*only, ","), v.name) {
 			continue
 		}
@@ -162,14 +167,14 @@ func measure(running []*variant) {
 		}
 	}
 	fmt.Printf("%d rounds of %d requests on %d connections, HTTP/1.1, 1 KB; CPU of the Caddy process\n\n", *rounds, *requests, *conns)
-	fmt.Printf("%-18s %10s  %-24s %10s %8s\n", "variant", "µs/request", "ratio to bare (min…max)", "B/request", "objects")
+	fmt.Printf("%-24s %10s  %-24s %10s %8s\n", "variant", "µs/request", "ratio to bare (min…max)", "B/request", "objects")
 	bare := running[0].perRequest
 	for _, v := range running {
 		ratios := make([]float64, len(bare))
 		for i := range bare {
 			ratios[i] = v.perRequest[i] / bare[i]
 		}
-		fmt.Printf("%-18s %10.1f  %-24s %10.0f %8.0f\n", v.name, median(v.perRequest),
+		fmt.Printf("%-24s %10.1f  %-24s %10.0f %8.0f\n", v.name, median(v.perRequest),
 			fmt.Sprintf("%.2f (%.2f…%.2f)", median(ratios), slices.Min(ratios), slices.Max(ratios)), allocated[v][0], allocated[v][1])
 	}
 }

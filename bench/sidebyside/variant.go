@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +27,15 @@ type variant struct {
 	site   string // in the site's block
 	policy string // Rego put into the policy folder
 	redis  bool
+
+	// Of a program's requests: what it brings as Authorization: Bearer in its nth
+	// request, more lines of the gatehouse option, and the answer it gets [200].
+	machine bool
+	bearer  func(v *variant) (func(n int) string, error)
+	token   func(n int) string
+	options string
+	status  int
+	sent    atomic.Int64
 
 	port, admin int
 	cmd         *exec.Cmd
@@ -85,7 +95,7 @@ func (v *variant) start(binary, dir, app string) error {
 		site = "log"
 	}
 	if v.site != "" {
-		global = fmt.Sprintf("gatehouse {\n%s\npolicies %s\n}", store, filepath.Join(dir, "policy"))
+		global = fmt.Sprintf("gatehouse {\n%s\npolicies %s\n%s\n}", store, filepath.Join(dir, "policy"), v.options)
 		if v.global == "quiet" {
 			logs = "log {\nexclude gatehouse.decision\n}"
 		}
@@ -112,7 +122,11 @@ func (v *variant) start(binary, dir, app string) error {
 	if err := v.await(); err != nil {
 		return err
 	}
-	if v.site == "" {
+	switch {
+	case v.machine:
+		v.token, err = v.bearer(v)
+		return err
+	case v.site == "":
 		return nil
 	}
 	return v.signIn()
@@ -179,6 +193,13 @@ func (v *variant) stop() {
 // load sends n requests over the connections and reads every answer. It speaks
 // raw HTTP/1.1, so that the sender leaves the cores to Caddy.
 func (v *variant) load(n int) {
+	if v.machine {
+		v.loadAs(n, func() []byte {
+			return fmt.Appendf(nil, "GET /reports/2026 HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: export/1.4\r\nAccept: application/json\r\n"+
+				"Accept-Encoding: gzip\r\nAuthorization: Bearer %s\r\n\r\n", v.port, v.token(int(v.sent.Add(1))))
+		})
+		return
+	}
 	// The headers are those of a Chromium that opens a page.
 	request := fmt.Sprintf("GET /reports/2026 HTTP/1.1\r\nHost: localhost:%d\r\nConnection: keep-alive\r\n"+
 		"sec-ch-ua: \"Chromium\";v=\"156\", \"Not)A;Brand\";v=\"8\"\r\nsec-ch-ua-mobile: ?0\r\nsec-ch-ua-platform: \"Linux\"\r\n"+
@@ -192,10 +213,14 @@ func (v *variant) load(n int) {
 	}
 	request += "Cookie: theme=dark; " + cookie + "\r\n"
 	request += "\r\n"
+	v.loadAs(n, func() []byte { return []byte(request) })
+}
+
+func (v *variant) loadAs(n int, request func() []byte) {
 	var wg sync.WaitGroup
 	for range *conns {
 		wg.Go(func() {
-			if err := v.send([]byte(request), n / *conns); err != nil {
+			if err := v.send(request, n / *conns); err != nil {
 				log.Fatalf("%s: %v", v.name, err)
 			}
 		})
@@ -203,7 +228,7 @@ func (v *variant) load(n int) {
 	wg.Wait()
 }
 
-func (v *variant) send(request []byte, n int) error {
+func (v *variant) send(request func() []byte, n int) error {
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", v.port))
 	if err != nil {
 		return err
@@ -211,14 +236,14 @@ func (v *variant) send(request []byte, n int) error {
 	defer conn.Close()
 	r := bufio.NewReader(conn)
 	for range n {
-		if _, err := conn.Write(request); err != nil {
+		if _, err := conn.Write(request()); err != nil {
 			return err
 		}
 		resp, err := http.ReadResponse(r, nil)
 		if err != nil {
 			return err
 		}
-		if resp.StatusCode != http.StatusOK {
+		if resp.StatusCode != max(v.status, http.StatusOK) {
 			return fmt.Errorf("the app was not reached: %s", resp.Status)
 		}
 		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
