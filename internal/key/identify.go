@@ -3,24 +3,11 @@ package key
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
-	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 )
-
-// built is an Identity and the account that it was made from. Holding on to the
-// account keeps its address from being used again, so that comparing pointers
-// is sound.
-type built struct {
-	account  *identity.Account
-	identity *identity.Identity // without scopes: may do nothing
-	rate     identity.Rate
-	bucket   string // that the rate is counted by
-}
 
 // Identify returns who a presented key stands for, and what is left of its rate
 // limit, which is nil when it has none. from is the client's address. The
@@ -60,38 +47,6 @@ func (m *Manager) Identify(ctx context.Context, presented string, from netip.Add
 	}
 	m.uses.count(c.ID, now)
 	return b.identity, quota, nil
-}
-
-// Alive reports whether the key of an identity that Identify returned would
-// still be honoured for the same owner, from memory when it can. It is for
-// connections that outlive their request (WebSocket): it charges nothing and is
-// no use of the key. It is false once the secret that was presented has ended,
-// also when the key has another by now; and for identities that did not come from
-// a key.
-func (m *Manager) Alive(ctx context.Context, id *identity.Identity) (bool, error) {
-	if !id.Authenticated() || id.Method != identity.Key {
-		return false, nil
-	}
-	keyID, ok := parseCredential(id.Credential)
-	if !ok {
-		return false, nil
-	}
-	c, found, err := m.near.Get(ctx, recordPrefix+keyID)
-	if err != nil {
-		return false, fmt.Errorf("looking up a key: %w", err)
-	}
-	if !found || c.ID != keyID || c.OwnerID != id.ID {
-		return false, nil
-	}
-	s := c.presented(id.Credential)
-	if s == nil || !m.now().Before(s.ends) {
-		return false, nil
-	}
-	b, err := m.owner(ctx, c, s)
-	if errors.Is(err, identity.ErrUnknown) {
-		return false, nil
-	}
-	return err == nil && len(b.identity.Scopes) > 0, err
 }
 
 // find returns the key that a text is of, from memory when it can, and which of
@@ -142,47 +97,6 @@ func (m *Manager) findRotated(ctx context.Context, old *copied, text []byte) (*c
 	return nil, nil, &identity.Refusal{Reason: "the secret is not that of the key " + old.ID}
 }
 
-// owner checks the owner of a key and returns who a secret of it stands for.
-func (m *Manager) owner(ctx context.Context, c *copied, s *held) (*built, error) {
-	a, found, err := m.accounts.Account(ctx, c.Owner)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("looking up the owner of a key: %w", err)
-	case !found || a == nil || a.Username != c.Owner:
-		return nil, c.refuse("its owner is gone")
-	case a.ID != c.OwnerID:
-		return nil, c.refuse("its owner is gone, and another has the name now")
-	case a.Disabled:
-		return nil, c.refuse("its owner is disabled")
-	}
-	if b := s.built.Load(); b != nil && b.account == a {
-		return b, nil
-	}
-	b := &built{account: a, rate: c.Rate, identity: &identity.Identity{
-		Method: identity.Key, Provider: identity.Local, ID: a.ID, Subject: a.ID,
-		Username: a.Username, Email: a.Email, EmailVerified: a.EmailVerified, Name: a.Name,
-		Roles: a.Roles, Groups: a.Groups, Scopes: common(c.Scopes, a.Scopes),
-		Claims: map[string]any{"key_id": c.ID}, Credential: s.credential,
-	}}
-	if !b.rate.Limited() {
-		b.rate = a.Rate
-	}
-	b.bucket = bucket(c.ID, b.rate)
-	s.built.Store(b)
-	return b, nil
-}
-
-// common returns what of a key's scopes its owner has.
-func common(key, owner []string) []string {
-	var out []string
-	for _, s := range key {
-		if slices.Contains(owner, s) {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 func (m *Manager) charge(ctx context.Context, b *built) (*identity.Quota, error) {
 	if !b.rate.Limited() {
 		return nil, nil //nolint:nilnil // unexported; nil is no limit
@@ -196,33 +110,4 @@ func (m *Manager) charge(ctx context.Context, b *built) (*identity.Quota, error)
 		return nil, &identity.ThrottledError{Quota: quota, Retry: a.Retry, Who: b.identity}
 	}
 	return &quota, nil
-}
-
-// admits reports whether the key may be used from an address. One that is not
-// known is in no network.
-func (c *copied) admits(from netip.Addr) bool {
-	if len(c.Networks) == 0 {
-		return true
-	}
-	from = from.Unmap().WithZone("")
-	return slices.ContainsFunc(c.Networks, func(p netip.Prefix) bool { return p.Contains(from) })
-}
-
-func address(a netip.Addr) string {
-	if !a.IsValid() {
-		return "an address that is not known"
-	}
-	return a.Unmap().WithZone("").String()
-}
-
-// refuse is for a key whose secret was right, so that its owner may be named.
-func (c *copied) refuse(reason string) *identity.Refusal {
-	return &identity.Refusal{Reason: reason, Who: c.Owner + " key " + c.ID}
-}
-
-func (c *copied) whyEnded(s *held) string {
-	if s == &c.secrets[0] {
-		return "it expired at " + s.ends.Format(time.RFC3339)
-	}
-	return "it was replaced by a rotation, and its grace ended at " + s.ends.Format(time.RFC3339)
 }

@@ -14,7 +14,7 @@ import (
 const (
 	// chargeWithin is how long a shared store may take to count one request; past
 	// that it is taken for away.
-	chargeWithin = 500 * time.Millisecond
+	chargeWithin = time.Second
 	// askAgain is how long a store that was away is left alone: a request then
 	// does not wait for what the last one has waited for in vain.
 	askAgain = time.Second

@@ -239,7 +239,7 @@ func (s *slow) Charge(ctx context.Context, _ string, _ store.Limit, _ int) (stor
 	return store.Allowance{}, errors.Join(store.ErrUnavailable, ctx.Err())
 }
 
-// TestStoreHangs: a request waits half a second, the next ones not at all.
+// TestStoreHangs: a request waits a second, the next ones not at all.
 func TestStoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(slow)

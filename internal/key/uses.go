@@ -1,6 +1,9 @@
 package key
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"hash/maphash"
 	"sync"
 	"time"
@@ -114,4 +117,29 @@ func (u *uses) close() {
 		p.closed = true
 		p.mu.Unlock()
 	}
+}
+
+// badUseError is a count that is there and cannot be read.
+type badUseError struct{ err error }
+
+func (e *badUseError) Error() string { return e.err.Error() }
+func (e *badUseError) Unwrap() error { return e.err }
+
+// readUse returns the stored count of a key and what it was read from, which is
+// nil when there is none.
+func (m *Manager) readUse(ctx context.Context, id string) (u use, raw []byte, err error) {
+	raw, found, err := m.store.Get(ctx, usePrefix+id)
+	if err != nil || !found {
+		return use{}, nil, err
+	}
+	if raw == nil {
+		raw = []byte{} // empty is not none
+	}
+	if err = json.Unmarshal(raw, &u); err == nil && u.Uses < 0 {
+		err = fmt.Errorf("%d uses", u.Uses)
+	}
+	if err != nil {
+		return use{}, raw, &badUseError{unreadable(usePrefix+id, err)}
+	}
+	return u, raw, nil
 }
