@@ -11,6 +11,7 @@ import (
 // Why an issuer's word is not enough.
 var (
 	errForm     = errors.New("it has not the form of a token")
+	errOurs     = errors.New("it is an API key of this gateway, and no token")
 	errInactive = errors.New("its issuer does not know it, or not any more")
 	errToken    = errors.New("its token_type is not Bearer")
 	errNoOpaque = errors.New("opaque tokens are not taken here")

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,10 @@ const (
 	// time. They have a memory of their own, so that they push out no good one.
 	maxRefused = 4096
 	refusedFor = 10 * time.Second
+
+	// ourKeys is how API keys of this gateway begin. A site that takes tokens and
+	// no keys may still be sent one, which must not be shown to an issuer.
+	ourKeys = "gh_"
 )
 
 // opaque identifies by opaque tokens of one issuer.
@@ -61,8 +66,11 @@ func (o *opaque) key(hash digest) digest {
 }
 
 func (o *opaque) identify(ctx context.Context, token string) (*identity.Identity, error) {
-	if token == "" || len(token) > maxOpaque || !token68(token) {
+	switch {
+	case token == "" || len(token) > maxOpaque || !token68(token):
 		return nil, refused(errForm)
+	case strings.HasPrefix(token, ourKeys):
+		return nil, refused(errOurs)
 	}
 	hash := digestOf(token)
 	g, err := o.find(ctx, token, hash)

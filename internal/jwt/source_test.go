@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,14 +41,25 @@ type bubble struct {
 	t       *testing.T
 	site    *site
 	log     *lines
+	mu      sync.Mutex
 	results []string
+}
+
+func (w *bubble) fetched() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.results)
 }
 
 func (w *bubble) source(o SourceOptions) *Source {
 	w.t.Helper()
 	o.Client, o.Logger = w.site.client(), slog.New(slog.NewTextHandler(w.log, nil))
 	o.Jitter = func(d time.Duration) time.Duration { return d }
-	o.OnFetch = func(result string) { w.results = append(w.results, result) }
+	o.OnFetch = func(result string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.results = append(w.results, result)
+	}
 	s, err := NewSource(o)
 	if err != nil {
 		w.t.Fatal(err)
@@ -483,8 +495,8 @@ func TestBadAnswers(t *testing.T) {
 					}
 				}
 				synctest.Wait()
-				if len(w.results) < 2 || w.results[0] != ResultOK || w.results[1] != c.result {
-					t.Error(w.results)
+				if got := w.fetched(); len(got) < 2 || got[0] != ResultOK || got[1] != c.result {
+					t.Error(got)
 				}
 				if st := w.Status(); st.Err == nil {
 					t.Error("no error")
@@ -595,8 +607,8 @@ func TestObserve(t *testing.T) {
 		w.site.down(keysURL)
 		w.look()
 		synctest.Wait()
-		if len(w.results) != 1 || len(later) != 1 || later[0] != ResultUnreachable || !strings.Contains(log.String(), "last ones are kept") {
-			t.Error(w.results, later, log)
+		if len(w.fetched()) != 1 || len(later) != 1 || later[0] != ResultUnreachable || !strings.Contains(log.String(), "last ones are kept") {
+			t.Error(w.fetched(), later, log)
 		}
 		w.Observe(nil, nil)
 		time.Sleep(time.Minute)
