@@ -305,6 +305,32 @@ func TestSameIdentityWhileNothingChanged(t *testing.T) {
 			}
 		})
 	}
+	t.Run("many connections that come first at once get one", func(t *testing.T) {
+		fresh := h.another(SANEmail)
+		chains := make([][]*x509.Certificate, 16)
+		var all sync.WaitGroup
+		start := make(chan struct{})
+		for i := range chains {
+			chains[i] = h.chain(h.parse(leaf.Raw))
+			all.Go(func() {
+				<-start
+				if _, err := fresh.Identify(t.Context(), chains[i]); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		all.Wait()
+		want, err := fresh.Identify(t.Context(), h.chain(leaf))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, chain := range chains {
+			if id, err := fresh.Identify(t.Context(), chain); err != nil || id != want {
+				t.Errorf("%p and %p, %v", id, want, err)
+			}
+		}
+	})
 	t.Run("a change of the owner makes another", func(t *testing.T) {
 		id := h.in(leaf)
 		h.accounts.change("alice", func(*identity.Account) {})
