@@ -110,6 +110,9 @@ func TestKIDTricks(t *testing.T) {
 		w := newWorld(t)
 		w.out(sign("ES256", p256Pair(), ecHeader.with("kid", "rsa").json(), w.claims().json()), "not for its algorithm")
 		w.out(sign("ES256", otherP256(), ecHeader.json(), w.claims().json()), "signature")
+		if n := w.site.count(keysURL); n != 1 {
+			t.Errorf("%d fetches: no newer set would make them good", n)
+		}
 	})
 }
 

@@ -171,6 +171,23 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// TestRedirectToPlainHTTP: the same host by http is another place, since anybody
+// on the way may answer for it.
+func TestRedirectToPlainHTTP(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *bubble) {
+		const plain = "http://id.example.com/keys"
+		w.site.serve(plain, everyKey())
+		w.site.set(keysURL, func(*http.Request) (*http.Response, error) {
+			r := reply(302, "")
+			r.Header.Set("Location", plain)
+			return r, nil
+		})
+		if _, err := w.current(t.Context()); !errors.Is(err, ErrNoKeys) || w.site.count(plain) != 0 {
+			t.Error(err, w.site.count(plain))
+		}
+	})
+}
+
 // TestHugeAnswer goes over a real connection: no more is read than allowed.
 func TestHugeAnswer(t *testing.T) {
 	var sent atomic.Int64

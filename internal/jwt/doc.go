@@ -16,8 +16,8 @@
 //
 // It does not own where a token is found in a request, what is answered, users'
 // records, or tokens that we issue ourselves. A value must be handed in only when
-// no other method claims it: one that is not in the form of a JWT is sent to the
-// introspection endpoint, if there is one.
+// no other method claims it: one that is not in the form of a JWT, nor of our own
+// API keys, is sent to the introspection endpoint, if there is one.
 //
 // What a stranger sent is never part of an error: reasons are fixed sentences.
 package jwt

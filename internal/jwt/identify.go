@@ -56,7 +56,7 @@ func (v *Verifier) identifyJWT(ctx context.Context, token string) (*identity.Ide
 	} else {
 		good = v.memory.add(k, good, len(token))
 	}
-	return v.again(ctx, good, now)
+	return v.again(ctx, good, v.clock()) // the keys may have been waited for
 }
 
 // keysHold reports whether a remembered token was verified by the keys that

@@ -319,8 +319,8 @@ func TestMemoryOfAnswers(t *testing.T) {
 		w.clock.pass(time.Minute)
 		w.out("opaque", "does not know")
 		w.out("opaque", "does not know")
-		if w.count("opaque") != 2 {
-			t.Error(w.count("opaque"))
+		if w.count("opaque") != 2 || w.opaque.granted.cache.Len() != 0 {
+			t.Error(w.count("opaque"), w.opaque.granted.cache.Len())
 		}
 		if alive, err := w.Alive(t.Context(), id); alive || err != nil {
 			t.Error(alive, err)

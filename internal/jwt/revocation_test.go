@@ -191,6 +191,7 @@ func TestNoRevocationWeakensAnother(t *testing.T) {
 	add(t, r, Revocation{Issuer: "corp", JTI: "t-9", Note: "first"})
 	add(t, r, Revocation{Issuer: "corp", JTI: "t-9", Until: now.Add(time.Second)})
 	w.clock.pass(10 * time.Second)
+	w.out(w.token(w.claims().with("sub", "u-2").with("jti", "t-9")), "revoked")
 	add(t, r, Revocation{Issuer: "corp", JTI: "t-9", Note: "again"})
 	w.out(w.token(w.claims()), "revoked")
 	w.out(w.token(w.claims().with("sub", "u-2").with("jti", "t-9")), "revoked")
