@@ -22,7 +22,8 @@ func (e *exchange) authenticate() bool {
 	if e.gate.o.IsKey != nil && keyInQuery(e.r.URL.RawQuery, e.gate.o.IsKey) {
 		return e.keyInQuery()
 	}
-	unclaimed := len(sent) == 1 && !e.gate.o.PassAuthorization
+	// A key of ours is never left for the app: it may be good at another site.
+	unclaimed := len(sent) == 1 && (!e.gate.o.PassAuthorization || holdsKey(sent[0], e.gate.o.IsKey))
 	for _, a := range e.gate.o.Authenticators {
 		res, err := a.Authenticate(ctx, e.r, e.caller)
 		if err != nil {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -10,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
-	"github.com/gatehouse-proxy/gatehouse/internal/problem"
 )
 
 // Keys checks API keys. The error of Identify is an identity.ErrUnknown for a
@@ -27,12 +25,6 @@ type Keys interface {
 // Keys, without limits.
 type Tokens interface {
 	Identify(ctx context.Context, token string) (*identity.Identity, error)
-}
-
-// Certificates makes an identity of a chain that TLS has verified, the client's
-// own certificate first. Errors are those of Tokens.
-type Certificates interface {
-	Identify(ctx context.Context, chain []*x509.Certificate) (*identity.Identity, error)
 }
 
 // AuthorizationAuthenticator returns the authenticator of the Authorization
@@ -131,7 +123,9 @@ func token68(s string) bool {
 
 // KeyHeaderAuthenticator returns the authenticator of a header, named in its
 // canonical form, whose whole value is a key.
-func KeyHeaderAuthenticator(k Keys, name string) Authenticator { return &keyHeader{keys: k, name: name} }
+func KeyHeaderAuthenticator(k Keys, name string) Authenticator {
+	return &keyHeader{keys: k, name: name}
+}
 
 type keyHeader struct {
 	keys Keys
@@ -154,63 +148,7 @@ func (a *keyHeader) Authenticate(ctx context.Context, r *http.Request, c Caller)
 	return res, err
 }
 
-// CertificateAuthenticator returns the authenticator of TLS client certificates.
-// One that TLS did not verify is bad: the site is to ask for verified ones only.
-func CertificateAuthenticator(c Certificates) Authenticator { return &certificates{registry: c} }
-
-type certificates struct{ registry Certificates }
-
-func (a *certificates) Authenticate(ctx context.Context, r *http.Request, _ Caller) (Result, error) {
-	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		return Result{Outcome: Absent}, nil
-	}
-	var id *identity.Identity
-	var err error = &identity.Refusal{Reason: "TLS did not verify the certificate"}
-	if len(r.TLS.VerifiedChains) > 0 && len(r.TLS.VerifiedChains[0]) > 0 {
-		id, err = a.registry.Identify(ctx, r.TLS.VerifiedChains[0])
-	}
-	res, err := result(identity.Certificate, id, nil, err, "")
-	res.Header = ""
-	return res, err
-}
-
-// keyInQuery reports whether a value of the query has the form of a key, in any
-// reading of the query.
-func keyInQuery(raw string, isKey func(string) bool) bool {
-	// All keys have an underscore; a query without one in either spelling is not
-	// worth parsing.
-	if strings.IndexByte(raw, '_') < 0 && strings.IndexByte(raw, '%') < 0 {
-		return false
-	}
-	for name, values := range parseQuery(raw) {
-		if isKey(name) {
-			return true
-		}
-		for _, v := range values {
-			if isKey(strings.TrimSpace(v)) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// keyInQuery refuses a key where logs, histories and other sites would see it
-// (RFC 6750 sections 2.3 and 5.3). It says so to whoever has the key already.
-func (e *exchange) keyInQuery() bool {
-	e.tried = identity.Key
-	e.refusal = &identity.Refusal{Reason: "it was sent in the address, where logs keep it: rotate it"}
-	e.record(BadCredential)
-	return e.problem(problem.Problem{
-		Status: http.StatusUnauthorized, Kind: problem.BadCredential, Title: "A key does not belong into an address",
-		Detail: "Addresses end up in logs, histories and other sites. Send the key as \"Authorization: Bearer <key>\" instead, " +
-			"and have this one replaced, since it may have been seen.",
-		Challenge: `Bearer realm="` + realm(e.gate.o.Site.Host) + `", error="invalid_request"`,
-	})
-}
-
 var (
 	_ Authenticator = (*authorization)(nil)
 	_ Authenticator = (*keyHeader)(nil)
-	_ Authenticator = (*certificates)(nil)
 )

@@ -54,12 +54,13 @@ type Options struct {
 	// PolicyHeaders; nil: none.
 	OtherHeaders  []string
 	OtherPolicies func() []string
-	// KeyHeader is the header in which keys come besides Authorization. Neither the
-	// policy nor the app sees it. "": there is none.
+	// KeyHeader is the header in which keys come besides Authorization, in its
+	// canonical form. Neither the policy nor the app sees it, in whatever spelling.
+	// "": there is none.
 	KeyHeader string
 	// IsKey reports whether a text has the form of one of our keys. A request that
-	// has one in its query is refused: addresses end up in logs and histories. nil:
-	// queries are not looked at.
+	// has one in its query is refused: addresses end up in logs and histories. So is
+	// one that has it in an Authorization which nobody claims. nil: nobody looks.
 	IsKey func(text string) bool
 	// NoLogin says that signing in would not help here: people get a 401 page
 	// instead of the way to the login page.
@@ -101,10 +102,11 @@ type Caller struct {
 type Gate struct {
 	o             Options
 	ids           idSource
-	own           []string // names of headers we set, whatever the policy says
+	own           []string // names of headers that are ours, whatever the policy says
+	ownNames      nameSet  // of own
+	identityNames nameSet  // those of own that a policy may not set
 	stripped      atomic.Pointer[stripSet]
 	others        others
-	identityNames nameSet // own, which a policy may not set
 	headers       headerTable
 }
 
@@ -159,6 +161,10 @@ func New(o Options) (*Gate, error) {
 		g.own = append(g.own, rule.Name)
 	}
 	g.identityNames = newNameSet(g.own)
+	if o.KeyHeader != "" {
+		g.own = append(g.own, o.KeyHeader)
+	}
+	g.ownNames = newNameSet(g.own)
 	return g, nil
 }
 
@@ -174,7 +180,7 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, c Caller) (p *Pass,
 	e.override = strip(r, e.set)
 	var foreign *stripSet
 	if !c.Behind {
-		foreign = g.others.strip(r, &g.identityNames, e.set.policy)
+		foreign = g.others.strip(r, &g.ownNames, e.set.policy)
 	}
 	s := scratchPool.Get().(*scratch)
 	defer s.free()
@@ -186,7 +192,7 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, c Caller) (p *Pass,
 	}
 	if ok && !c.Behind {
 		// The policies may have been swapped since; this leaves alone what we set.
-		if now := g.others.names(&g.identityNames, g.policyHeaders()); now != nil && now != foreign {
+		if now := g.others.names(&g.ownNames, g.policyHeaders()); now != nil && now != foreign {
 			strip(r, now)
 		}
 	}

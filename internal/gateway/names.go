@@ -33,11 +33,15 @@ func newNameSet(lists ...[]string) nameSet {
 	s := nameSet{names: make(map[string]struct{})}
 	for _, list := range lists {
 		for _, name := range list {
-			s.names[fold(name)] = struct{}{}
-			s.lengths |= 1 << min(len(name), foldedMax)
+			s.add(name)
 		}
 	}
 	return s
+}
+
+func (s *nameSet) add(name string) {
+	s.names[fold(name)] = struct{}{}
+	s.lengths |= 1 << min(len(name), foldedMax)
 }
 
 // has reports whether name is in the set in any spelling.

@@ -38,6 +38,9 @@ var (
 type stripSet struct {
 	nameSet
 	policy []string // what PolicyHeaders returned
+	// keep is the header for keys in its own spelling, which is still to be read;
+	// "" for none. An app might take any other spelling for it.
+	keep string
 }
 
 // stripSet returns the names in force now; it is rebuilt when the policy's names
@@ -47,7 +50,7 @@ func (g *Gate) stripSet() *stripSet {
 	if s := g.stripped.Load(); s != nil && same(s.policy, names) {
 		return s
 	}
-	s := &stripSet{nameSet: newNameSet(g.own, names), policy: names}
+	s := &stripSet{nameSet: newNameSet(g.own, names), policy: names, keep: g.o.KeyHeader}
 	g.stripped.Store(s)
 	return s
 }
@@ -67,7 +70,7 @@ func strip(r *http.Request, set *stripSet) (override bool) {
 		override = override || overrides.has(name)
 		// An Authorization header that the policy may replace is still to be
 		// authenticated; it leaves when the request is passed on.
-		if set.has(name) && name != "Authorization" {
+		if set.has(name) && name != "Authorization" && (name != set.keep || set.keep == "") {
 			delete(r.Header, name)
 		}
 	}
