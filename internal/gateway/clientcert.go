@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"net/http"
+	"strings"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 )
@@ -25,8 +26,14 @@ func (a *certificates) Authenticate(ctx context.Context, r *http.Request, _ Call
 		return Result{Outcome: Absent}, nil
 	}
 	var id *identity.Identity
-	var err error = &identity.Refusal{Reason: "TLS did not verify the certificate"}
-	if len(r.TLS.VerifiedChains) > 0 && len(r.TLS.VerifiedChains[0]) > 0 {
+	var err error
+	switch {
+	case len(r.TLS.VerifiedChains) == 0 || len(r.TLS.VerifiedChains[0]) == 0:
+		err = &identity.Refusal{Reason: "TLS did not verify the certificate"}
+	case r.TLS.ServerName == "" || !strings.EqualFold(r.TLS.ServerName, hostname(r.Host)):
+		// Each name may have authorities of its own.
+		err = &identity.Refusal{Reason: "the TLS connection, which verified the certificate, was made for another host"}
+	default:
 		id, err = a.registry.Identify(ctx, r.TLS.VerifiedChains[0])
 	}
 	res, err := result(identity.Certificate, id, nil, err, "")

@@ -281,11 +281,11 @@ func TestClientCertificates(t *testing.T) {
 	}{
 		{"plain HTTP", nil, false, 200, ""},
 		{"no certificate", &tls.ConnectionState{}, false, 200, ""},
-		{"verified", &tls.ConnectionState{PeerCertificates: []*x509.Certificate{good}, VerifiedChains: [][]*x509.Certificate{{good}}}, false, 200, "good"},
+		{"verified", &tls.ConnectionState{ServerName: "example.com", PeerCertificates: []*x509.Certificate{good}, VerifiedChains: [][]*x509.Certificate{{good}}}, false, 200, "good"},
 		{"sent, and not verified", &tls.ConnectionState{PeerCertificates: []*x509.Certificate{good}}, false, 401, ""},
 		{"an empty chain", &tls.ConnectionState{PeerCertificates: []*x509.Certificate{good}, VerifiedChains: [][]*x509.Certificate{{}}}, false, 401, ""},
-		{"revoked", &tls.ConnectionState{PeerCertificates: []*x509.Certificate{revoked}, VerifiedChains: [][]*x509.Certificate{{revoked}}}, false, 401, ""},
-		{"a cookie comes before it", &tls.ConnectionState{PeerCertificates: []*x509.Certificate{good}, VerifiedChains: [][]*x509.Certificate{{good}}}, true, 200, "alice"},
+		{"revoked", &tls.ConnectionState{ServerName: "example.com", PeerCertificates: []*x509.Certificate{revoked}, VerifiedChains: [][]*x509.Certificate{{revoked}}}, false, 401, ""},
+		{"a cookie comes before it", &tls.ConnectionState{ServerName: "example.com", PeerCertificates: []*x509.Certificate{good}, VerifiedChains: [][]*x509.Certificate{{good}}}, true, 200, "alice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, _ := machines()
