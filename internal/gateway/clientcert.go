@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
@@ -16,13 +17,14 @@ type Certificates interface {
 }
 
 // CertificateAuthenticator returns the authenticator of TLS client certificates.
-// One that TLS did not verify is bad: the site is to ask for verified ones only.
+// One that TLS did not verify is bad: the site is to ask for verified ones only. One
+// that a browser sends for a page of another site counts as none.
 func CertificateAuthenticator(c Certificates) Authenticator { return &certificates{registry: c} }
 
 type certificates struct{ registry Certificates }
 
 func (a *certificates) Authenticate(ctx context.Context, r *http.Request, _ Caller) (Result, error) {
-	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || byAnotherSite(r) {
 		return Result{Outcome: Absent}, nil
 	}
 	var id *identity.Identity
@@ -39,6 +41,21 @@ func (a *certificates) Authenticate(ctx context.Context, r *http.Request, _ Call
 	res, err := result(identity.Certificate, id, nil, err, "")
 	res.Header = ""
 	return res, err
+}
+
+// byAnotherSite reports whether a page of another site made a browser send r, which
+// then has the certificate with it, unasked. As SameSite=Lax does for cookies, this
+// lets links to here be followed. Programs send none of these headers; in a browser
+// older than them, Origin tells at least of forms.
+func byAnotherSite(r *http.Request) bool {
+	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if site := r.Header["Sec-Fetch-Site"]; len(site) > 0 {
+		cross := slices.ContainsFunc(site, func(s string) bool { return strings.EqualFold(s, "cross-site") })
+		dest := r.Header.Get("Sec-Fetch-Dest")
+		return cross && (!safe || r.Header.Get("Sec-Fetch-Mode") != "navigate" || dest != "" && dest != "document")
+	}
+	origin := r.Header.Get("Origin")
+	return !safe && origin != "" && !strings.EqualFold(origin, "https://"+r.Host)
 }
 
 var _ Authenticator = (*certificates)(nil)
