@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"internal/key":             {"internal/store", "internal/store/near", "internal/identity"},
 	"internal/jwt":             {"internal/store", "internal/store/near", "internal/identity"},
 	"internal/certificate":     {"internal/store", "internal/store/near", "internal/identity"},
+	"internal/sso":             {"internal/store"},
 	"internal/portal": {
 		"internal/audit", "internal/cookie", "internal/identity", "internal/key", "internal/password", "internal/problem",
 		"internal/returnto", "internal/session", "internal/store", "internal/user",
