@@ -41,6 +41,8 @@ func (u *User) checkKind() error {
 		return bad("password", "cannot be set: a service has no password")
 	case u.Service && (u.Email != "" || u.EmailVerified):
 		return bad("email", "cannot be set: a service has no e-mail address")
+	case u.Service && (u.Provider != "" || len(u.Federated) > 0):
+		return bad("federated", "cannot be set: a service does not sign in at a provider")
 	case u.Rate == identity.Rate{}:
 		return nil
 	case !u.Service:

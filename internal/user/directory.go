@@ -65,6 +65,26 @@ func (d *Directory) Add(ctx context.Context, n New) (*User, error) {
 	if err != nil {
 		return nil, err
 	}
+	u, err := d.newUser(n, name)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := encode(u)
+	if err != nil {
+		return nil, err
+	}
+	created, err := d.store.Create(ctx, prefix+name, raw, 0)
+	if err != nil {
+		return nil, err
+	}
+	if !created {
+		return nil, ErrExists
+	}
+	return u, nil
+}
+
+// newUser makes a record, with an ID of its own, that is not stored yet.
+func (d *Directory) newUser(n New, name string) (*User, error) {
 	now := d.now()
 	id, err := ulid.New(ulid.Timestamp(now), d.rand)
 	if err != nil {
@@ -81,21 +101,7 @@ func (d *Directory) Add(ctx context.Context, n New) (*User, error) {
 	if n.PasswordHash != "" {
 		u.PasswordChanged = now
 	}
-	if err := u.clean(); err != nil {
-		return nil, err
-	}
-	raw, err := encode(u)
-	if err != nil {
-		return nil, err
-	}
-	created, err := d.store.Create(ctx, prefix+name, raw, 0)
-	if err != nil {
-		return nil, err
-	}
-	if !created {
-		return nil, ErrExists
-	}
-	return u, nil
+	return u, u.clean()
 }
 
 // Get reads a user or service from the store, or returns ErrNotFound.
@@ -131,17 +137,27 @@ func (d *Directory) Account(ctx context.Context, name string) (a *identity.Accou
 }
 
 // Delete removes a user or service, or returns ErrNotFound. Their sessions are
-// dead at once. It also removes a record that cannot be read.
+// dead at once, and their logins at providers make a new user. It also removes a
+// record that cannot be read.
 func (d *Directory) Delete(ctx context.Context, name string) error {
 	name, err := NormalizeName(name)
 	if err != nil {
 		return ErrNotFound
 	}
-	found, err := d.store.Delete(ctx, prefix+name)
-	if err == nil && !found {
-		err = ErrNotFound
+	raw, found, err := d.store.Take(ctx, prefix+name)
+	if err != nil {
+		return err
 	}
-	return err
+	if !found {
+		return ErrNotFound
+	}
+	if u, err := unmarshal(raw); err == nil {
+		for _, id := range u.Federated {
+			// An entry that stays leads to a user who is gone, and so to nobody.
+			_ = d.release(ctx, id, u.ID)
+		}
+	}
+	return nil
 }
 
 func (d *Directory) read(ctx context.Context, name string) (u *User, raw []byte, err error) {

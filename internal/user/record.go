@@ -58,6 +58,9 @@ func unmarshal(raw []byte) (*User, error) {
 	if strings.HasPrefix(r.ID, servicePrefix) != r.Service {
 		return nil, errors.New("its id and its kind, user or service, do not fit")
 	}
+	if r.Service && len(r.Federated) > 0 {
+		return nil, errors.New("a service has logins at providers")
+	}
 	if (r.Rate != identity.Rate{}) && !r.Rate.Limited() {
 		return nil, errors.New("its rate is none")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -12,7 +13,7 @@ import (
 // stores that if nobody was faster, else begins again; change may therefore run
 // more than once. An error of change ends the update and is returned as it is.
 //
-// ID, Username, Service and Created cannot be changed. A new password hash and a step
+// ID, Username, Service, Created, Provider and Federated cannot be changed. A new password hash and a step
 // from enabled to disabled end all logins, also when change did not ask for it:
 // whoever lost a password or was shut out must not stay on through an open
 // session, nor find it again when enabled.
@@ -22,6 +23,7 @@ func (d *Directory) Update(ctx context.Context, name string, change func(*User) 
 			return err
 		}
 		u.ID, u.Username, u.Service, u.Created = was.ID, was.Username, was.Service, was.Created
+		u.Provider, u.Federated = was.Provider, slices.Clone(was.Federated)
 		if u.PasswordHash != was.PasswordHash {
 			u.PasswordChanged = d.now()
 		}

@@ -8,6 +8,10 @@
 // address, and signs in with keys and client certificates only. What is said
 // here of users holds for services unless it says otherwise.
 //
+// A person may also come from outside identity providers. There they are one
+// issuer's subject, and that pair alone says who they are: an address or a name
+// that a provider tells finds nobody, unless linking by address is asked for.
+//
 // It does not own passwords themselves (package password hashes and compares
 // them), nor logins (package session). A login ends when the record's Epoch
 // grows, when the user is disabled or deleted; the record only carries that.
@@ -30,6 +34,12 @@ import (
 var (
 	ErrExists   = errors.New("a user or service of this name exists")
 	ErrNotFound = errors.New("there is no such user")
+	// ErrAmbiguous is returned when several users have one verified address.
+	ErrAmbiguous = errors.New("several users have this address")
+	// ErrLinked is returned when a person at a provider is another user already.
+	ErrLinked = errors.New("this login at the provider belongs to another user")
+	// ErrDisabled is returned when a disabled user would be linked by address.
+	ErrDisabled = errors.New("the user is disabled")
 	// ErrContended is returned when a record kept changing under an Update.
 	ErrContended = errors.New("the user is being changed by others, try again")
 )
@@ -67,9 +77,15 @@ type User struct {
 	Epoch           int64         `json:"epoch"`            // logins of another epoch are dead; starts at 1
 	PasswordHash    string        `json:"-"`                // PHC form; "" has no password
 	PasswordChanged time.Time     `json:"password_changed"` // zero: never
-	Created         time.Time     `json:"created"`
-	Updated         time.Time     `json:"updated"`    // last change by somebody, not logins
-	LastLogin       time.Time     `json:"last_login"` // zero: never
+	// Provider is the name of the provider whose first login made the record; ""
+	// is a record that was made here. It never changes.
+	Provider string `json:"provider,omitempty"`
+	// Federated are the logins at providers that this person has. LinkFederated
+	// and UnlinkFederated change them; Update does not.
+	Federated []FederatedID `json:"federated,omitempty"`
+	Created   time.Time     `json:"created"`
+	Updated   time.Time     `json:"updated"`    // last change by somebody, not logins
+	LastLogin time.Time     `json:"last_login"` // zero: never
 }
 
 // New is what Add needs to know of a user. Only Username is required.
@@ -102,5 +118,6 @@ func (u *User) Account() *identity.Account {
 func (u *User) clone() *User {
 	c := *u
 	c.Roles, c.Groups, c.Scopes = slices.Clone(u.Roles), slices.Clone(u.Groups), slices.Clone(u.Scopes)
+	c.Federated = slices.Clone(u.Federated)
 	return &c
 }
