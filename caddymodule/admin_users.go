@@ -262,16 +262,15 @@ func (c *adminCall) deleteUser() error {
 
 // deleteOwner removes a user or service. Sessions, keys and bound certificates
 // are good for nothing from then on, their owner being gone; what follows only
-// tidies up.
+// tidies up. Bindings stay: a certificate that nobody has bound stands for itself.
 func (c *adminCall) deleteOwner(u *user.User) error {
 	ctx := c.r.Context()
 	if err := c.svc.users.Delete(ctx, u.Username); err != nil {
 		return err
 	}
 	for what, tidy := range map[string]func() (int, error){
-		"sessions":     func() (int, error) { return c.svc.sessions.RevokeUser(ctx, u.Username) },
-		"keys":         func() (int, error) { return c.svc.keys.RevokeOwner(ctx, u.Username) },
-		"certificates": func() (int, error) { return c.svc.certificates.UnbindOwner(ctx, u.Username) },
+		"sessions": func() (int, error) { return c.svc.sessions.RevokeUser(ctx, u.Username) },
+		"keys":     func() (int, error) { return c.svc.keys.RevokeOwner(ctx, u.Username) },
 	} {
 		if _, err := tidy(); err != nil {
 			c.app.logger.Warn("removing the "+what+" of who was deleted", zap.Error(err))

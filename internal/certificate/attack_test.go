@@ -424,9 +424,6 @@ func TestDamagedRecords(t *testing.T) {
 				_, err = h.Bindings(t.Context(), "")
 				check("Bindings", err)
 				check("Bind", h.Bind(t.Context(), "alice", ref))
-				if n, err := h.UnbindOwner(t.Context(), "alice"); n != 0 || err != nil {
-					t.Error(n, err)
-				}
 				h.in(other)
 				if err := h.Unbind(t.Context(), "alice", ref); err != nil {
 					t.Error("it cannot be removed:", err)
@@ -459,9 +456,8 @@ func TestStoreDown(t *testing.T) {
 	_, identifyErr := h.Identify(t.Context(), h.chain(leaf))
 	_, bindingsErr := h.Bindings(t.Context(), "")
 	_, revokedErr := h.Revoked(t.Context())
-	_, unbindOwnerErr := h.UnbindOwner(t.Context(), "alice")
 	for what, err := range map[string]error{
-		"Identify": identifyErr, "Bindings": bindingsErr, "Revoked": revokedErr, "UnbindOwner": unbindOwnerErr,
+		"Identify": identifyErr, "Bindings": bindingsErr, "Revoked": revokedErr,
 		"Bind": h.Bind(t.Context(), "alice", "a@example.com"), "Unbind": h.Unbind(t.Context(), "alice", "a@example.com"),
 		"Revoke": h.Revoke(t.Context(), Fingerprint(leaf), ""), "Unrevoke": h.Unrevoke(t.Context(), Fingerprint(leaf)),
 	} {

@@ -90,6 +90,8 @@ func (r *Registry) stored(ctx context.Context, ref string) (*Binding, error) {
 
 // Unbind takes a certificate from its owner, whose name is as stored, or returns
 // ErrNotFound when it is not theirs. It also removes a record that cannot be read.
+// The certificate then stands for itself again, so nothing but somebody's wish
+// should do this: that its owner is gone does not.
 func (r *Registry) Unbind(ctx context.Context, owner, ref string) error {
 	ref, err := parseRef(r.source, ref)
 	if err != nil {
@@ -102,10 +104,6 @@ func (r *Registry) Unbind(ctx context.Context, owner, ref string) error {
 	case err == nil && b.Owner != owner:
 		return ErrNotFound
 	}
-	return r.unbind(ctx, ref)
-}
-
-func (r *Registry) unbind(ctx context.Context, ref string) error {
 	found, err := r.bindings.Delete(ctx, key(bindingKind, ref))
 	if err == nil && !found {
 		err = ErrNotFound
@@ -131,25 +129,4 @@ func (r *Registry) Bindings(ctx context.Context, owner string) ([]Binding, error
 	}
 	slices.SortFunc(out, func(a, b Binding) int { return cmp.Or(cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.Ref, b.Ref)) })
 	return out, nil
-}
-
-// UnbindOwner takes all certificates from an owner, whose name is as stored, and
-// says how many there were. Records that cannot be read stay: they let nobody in.
-func (r *Registry) UnbindOwner(ctx context.Context, owner string) (n int, err error) {
-	all, err := r.bindings.All(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, b := range all {
-		if b.damage != nil || b.Owner != owner {
-			continue
-		}
-		switch err := r.unbind(ctx, b.Ref); {
-		case err == nil:
-			n++
-		case !errors.Is(err, ErrNotFound): // somebody was faster
-			return n, err
-		}
-	}
-	return n, nil
 }

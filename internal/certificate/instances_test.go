@@ -63,8 +63,8 @@ func TestUsersAndCertificates(t *testing.T) {
 			add()
 			h.refused("another has the name", "web", h.chain(leaf)...)
 			h.alive(id, false)
-			if n, err := h.UnbindOwner(t.Context(), "web"); n != 1 || err != nil {
-				t.Error(n, err)
+			if err := h.Unbind(t.Context(), "web", "spiffe://example.com/alice"); err != nil {
+				t.Error(err)
 			}
 			if id := h.in(leaf); id.ID != "" {
 				t.Errorf("%+v", id)
