@@ -126,7 +126,7 @@ func (c *adminCall) rotateKey() error {
 	if err := c.read(&in); err != nil {
 		return err
 	}
-	c.credential = "key:" + c.r.PathValue("key")
+	c.credential = credentialOf(c.r.PathValue("key"))
 	if c.app.Keys.Off {
 		return errKeysOff
 	}
@@ -144,9 +144,18 @@ func (c *adminCall) rotateKey() error {
 	return c.write(http.StatusOK, view)
 }
 
+// credentialOf is how the audit trail names a key. A whole key that somebody took for
+// an id is not to be written down.
+func credentialOf(id string) string {
+	if key.Looks(id) {
+		return ""
+	}
+	return "key:" + id
+}
+
 func (c *adminCall) revokeKey() error {
 	id := c.r.PathValue("key")
-	c.credential = "key:" + id
+	c.credential = credentialOf(id)
 	// Only to say whose it was: one that cannot be read is revoked all the same.
 	if k, err := c.svc.keys.Get(c.r.Context(), id); err == nil {
 		c.subject = k.Owner

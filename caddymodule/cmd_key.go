@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-proxy/gatehouse/config"
+	"github.com/gatehouse-proxy/gatehouse/internal/key"
 )
 
 func keyCommands() *cobra.Command {
@@ -77,8 +79,12 @@ func rotateKeyCommand(c *call) error {
 		}
 		in.Grace = &grace
 	}
+	id, err := keyID(c.args[0])
+	if err != nil {
+		return err
+	}
 	var k keyView
-	if err := c.request(http.MethodPost, keyPath(c.args[0], "rotate"), in, &k); err != nil {
+	if err := c.request(http.MethodPost, keyPath(id, "rotate"), in, &k); err != nil {
 		return err
 	}
 	sentence := "The old key works no more."
@@ -86,6 +92,19 @@ func rotateKeyCommand(c *call) error {
 		sentence = "The old key works until " + shortTime(*k.GraceEnds) + " UTC."
 	}
 	return c.showOnce(k, fmt.Sprintf("%s The new key %s of %s is good until %s UTC. It is shown only now:", sentence, k.ID, k.Owner, shortTime(k.Expires)))
+}
+
+// keyID is the id that an argument means. Who has a whole key at hand, perhaps one
+// that has leaked, means the id in it; the rest must go no further, since Caddy logs
+// the addresses that its admin API is asked for.
+func keyID(arg string) (string, error) {
+	if id, ok := key.Parse(arg); ok {
+		return id, nil
+	}
+	if key.Looks(arg) {
+		return "", usageError{errors.New("this is a key, and not a whole one: write its id, the 12 letters and digits after gh_")}
+	}
+	return arg, nil
 }
 
 func keyPath(id string, more ...string) string {
@@ -140,8 +159,12 @@ func orDashTime(t *time.Time) string {
 }
 
 func showKeyCommand(c *call) error {
+	id, err := keyID(c.args[0])
+	if err != nil {
+		return err
+	}
 	var k keyView
-	if err := c.request(http.MethodGet, keyPath(c.args[0]), nil, &k); err != nil {
+	if err := c.request(http.MethodGet, keyPath(id), nil, &k); err != nil {
 		return err
 	}
 	return c.print(k, func(w *tabwriter.Writer) {
@@ -161,9 +184,13 @@ func showKeyCommand(c *call) error {
 }
 
 func revokeKeyCommand(c *call) error {
-	if err := c.request(http.MethodDelete, keyPath(c.args[0]), nil, nil); err != nil {
+	id, err := keyID(c.args[0])
+	if err != nil {
 		return err
 	}
-	c.say("The key %s is revoked.", clean(c.args[0]))
+	if err := c.request(http.MethodDelete, keyPath(id), nil, nil); err != nil {
+		return err
+	}
+	c.say("The key %s is revoked.", clean(id))
 	return nil
 }
