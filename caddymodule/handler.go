@@ -171,7 +171,7 @@ func (h *Handler) site() (*site, error) {
 	}
 	s := &site{portal: svc.portal}
 	if h.PortalOnly {
-		s.outside = gateway.NewOutside(h.app.headerNames()...).Policies(h.app.engine.StaticHeaders)
+		s.outside = gateway.NewOutside(h.app.headerNames()...).Policies(h.app.engine.StaticHeaders).Keys(h.app.Keys.Header, h.isKey())
 	} else if s.gate, err = h.newGate(svc); err != nil {
 		return nil, err
 	}
@@ -196,7 +196,7 @@ func (h *Handler) accepts(m identity.Method) bool { return h.app.Accepts(&h.Site
 // authenticators are those of the site, in the order in which a request's
 // credentials count.
 func (h *Handler) authenticators(svc *services) []gateway.Authenticator {
-	all := []gateway.Authenticator{earlierGate{}}
+	all := []gateway.Authenticator{earlierGate{h.accepts}}
 	var keys gateway.Keys
 	var tokens gateway.Tokens
 	if h.accepts(identity.Key) {
@@ -226,21 +226,23 @@ type keyring struct{ *key.Manager }
 // Looks reports whether a text is meant to be a key.
 func (keyring) Looks(text string) bool { return key.Looks(text) }
 
-func wellFormedKey(text string) bool {
-	_, ok := key.Parse(text)
-	return ok
+// isKey is how the gate knows a key where none should be; nil when keys are off.
+func (h *Handler) isKey() func(text string) bool {
+	if h.app.Keys.Off {
+		return nil
+	}
+	return func(text string) bool {
+		_, ok := key.Parse(text)
+		return ok
+	}
 }
 
 func (h *Handler) newGate(svc *services) (*gateway.Gate, error) {
-	isKey := wellFormedKey
-	if h.app.Keys.Off {
-		isKey = nil
-	}
 	return gateway.New(gateway.Options{
 		Site:              decision.Site{Host: h.label(), Policy: h.pkg},
 		Authenticators:    h.authenticators(svc),
 		KeyHeader:         h.app.Keys.Header,
-		IsKey:             isKey,
+		IsKey:             h.isKey(),
 		NoLogin:           !h.accepts(identity.Session),
 		Decider:           h.entry,
 		Pages:             svc.portal,

@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/gateway"
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 	"github.com/gatehouse-proxy/gatehouse/internal/problem"
 )
 
@@ -65,14 +66,20 @@ func (s *site) ambiguous(w http.ResponseWriter, r *http.Request) {
 
 // earlierGate recognises a caller whom a gate before this one has let in: where
 // one gate guards a site and another a part of it, both must agree, and only the
-// first sees the credential, which it takes off the request.
-type earlierGate struct{}
+// first sees the credential, which it takes off the request. The methods of this
+// gate count as well: it may be there to keep keys out.
+type earlierGate struct{ accepts func(identity.Method) bool }
 
 // Authenticate returns the identity of the earlier gate's pass.
-func (earlierGate) Authenticate(_ context.Context, r *http.Request, _ gateway.Caller) (gateway.Result, error) {
+func (g earlierGate) Authenticate(_ context.Context, r *http.Request, _ gateway.Caller) (gateway.Result, error) {
 	pass := admitted(r)
-	if pass == nil || !pass.Identity.Authenticated() {
+	switch {
+	case pass == nil || !pass.Identity.Authenticated():
 		return gateway.Result{Outcome: gateway.Absent}, nil
+	case !g.accepts(pass.Identity.Method):
+		return gateway.Result{Outcome: gateway.Bad, Method: pass.Identity.Method, Refusal: &identity.Refusal{
+			Reason: "a gate before this one has taken it, and here its kind does not count",
+		}}, nil
 	}
 	return gateway.Result{Outcome: gateway.Good, Identity: pass.Identity}, nil
 }
