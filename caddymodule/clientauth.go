@@ -22,6 +22,13 @@ func checkClientAuth(ctx caddy.Context, site string) error {
 	if srv.StrictSNIHost != nil && !*srv.StrictSNIHost {
 		return errors.New("certificate: strict_sni_host is off, so that a certificate verified for one site would count at another: remove insecure_off")
 	}
+	for _, p := range srv.TLSConnPolicies {
+		// Whichever site of this server it is meant for: sites are told apart by what
+		// the client says, and a gate's name need not be a host.
+		if reason := believesAll(p.ClientAuthentication); reason != "" {
+			return fmt.Errorf("certificate: %s: name your own with trust_pool, or leave certificate out with methods", reason)
+		}
+	}
 	host, _, _ := strings.Cut(site, ":")
 	reason := "the site has no TLS of its own with client_auth"
 	for _, p := range srv.TLSConnPolicies {
@@ -36,6 +43,28 @@ func checkClientAuth(ctx caddy.Context, site string) error {
 		return fmt.Errorf("certificate: %s, so nobody would know who made a certificate: %s", reason, mend)
 	}
 	return nil
+}
+
+// believesAll says why client certificates of anybody who can buy one would be
+// verified; "" when they are not.
+func believesAll(c *caddytls.ClientAuthentication) string {
+	if c == nil || c.Mode == "request" || c.Mode == "require" {
+		return ""
+	}
+	var pool struct {
+		Provider string `json:"provider"`
+	}
+	switch {
+	case json.Unmarshal(c.CARaw, &pool) == nil && pool.Provider == "system":
+		return "TLS here has client_auth with trust_pool system, and would believe every authority that this machine knows"
+	case c.Mode != "" && !namesAuthorities(c):
+		return "TLS here has client_auth without a trust_pool, and would believe every authority that this machine knows"
+	}
+	return ""
+}
+
+func namesAuthorities(c *caddytls.ClientAuthentication) bool {
+	return len(c.TrustedCACerts)+len(c.TrustedCACertPEMFiles)+len(c.CARaw) > 0
 }
 
 // forHost reports whether a connection policy is for a host, as far as its
@@ -65,20 +94,13 @@ func forHost(p *caddytls.ConnectionPolicy, host string) bool {
 // unverified says why client certificates are not verified against authorities
 // that the operator names; "" when they are.
 func unverified(c *caddytls.ClientAuthentication) string {
-	if c == nil || !c.Active() {
+	switch {
+	case c == nil || !c.Active():
 		return "its TLS asks for no client certificate"
-	}
-	named := len(c.TrustedCACerts)+len(c.TrustedCACertPEMFiles)+len(c.CARaw) > 0
-	switch c.Mode {
-	case "request", "require":
+	case c.Mode == "request" || c.Mode == "require":
 		return "its TLS has client_auth mode " + c.Mode + ", which takes any certificate without a look"
-	case "":
-		if !named {
-			return "its TLS has client_auth without a trust_pool, which takes any certificate without a look"
-		}
-	}
-	if !named {
-		return "its TLS has client_auth without a trust_pool, and would believe every authority that this machine knows"
+	case !namesAuthorities(c):
+		return "its TLS has client_auth without a trust_pool, which takes any certificate without a look"
 	}
 	return ""
 }

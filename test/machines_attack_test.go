@@ -469,3 +469,124 @@ func TestCertificateOfWhoIsGone(t *testing.T) {
 }
 
 func b64std(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// certificateSites is a configuration in which certificates count; {SITES} follow.
+const certificateSites = `{
+	admin localhost:{ADMIN}
+	persist_config off
+	skip_install_trust
+	auto_https disable_redirects
+	gatehouse {
+		certificates {
+			username san_uri
+		}
+	}
+}
+(verified) {
+	tls internal {
+		client_auth {
+			mode verify_if_given
+			trust_pool file ca.pem
+		}
+	}
+}
+(believing) {
+	tls internal {
+		client_auth {
+			mode verify_if_given
+		}
+	}
+}
+&(gate) {
+	gatehouse
+}
+{SITES}
+`
+
+// TestValidateRefusesUnverifiedCertificates: wherever the gate stands, and however
+// the site is written, nobody may make himself a certificate.
+func TestValidateRefusesUnverifiedCertificates(t *testing.T) {
+	ca := newAuthority(t)
+	validate := func(t *testing.T, sites string) (string, error) {
+		t.Helper()
+		s := newServerFile(t, strings.Replace(certificateSites, "{SITES}", sites, 1))
+		s.writeFile("ca.pem", ca.pem)
+		return s.caddy("", "validate", "--config", "Caddyfile")
+	}
+	for name, sites := range map[string]string{
+		"every authority by name":   "https://localhost:{PORT} {\n tls internal {\n client_auth {\n mode verify_if_given\n trust_pool system\n }\n }\n gatehouse\n}",
+		"every authority, required": "https://localhost:{PORT} {\n tls internal {\n client_auth {\n mode require_and_verify\n trust_pool system\n }\n }\n gatehouse\n}",
+		"two addresses":             "https://a.localhost:{PORT}, https://b.localhost:{PORT} {\n import believing\n gatehouse\n}",
+		"a wildcard":                "https://*.localhost:{PORT} {\n import believing\n gatehouse\n}",
+		"every host, beside one that verifies": "https://a.localhost:{PORT} {\n import verified\n gatehouse\n}\n" +
+			"https://:{PORT} {\n import believing\n gatehouse\n}",
+		"every host, before one that verifies": "https://:{PORT} {\n import believing\n gatehouse\n}\n" +
+			"https://a.localhost:{PORT} {\n import verified\n gatehouse\n}",
+		"in a handle":           "https://localhost:{PORT} {\n import believing\n handle /x/* {\n gatehouse\n }\n}",
+		"in a route":            "https://localhost:{PORT} {\n tls internal\n route /x/* {\n gatehouse /y\n }\n}",
+		"in error routes":       "https://localhost:{PORT} {\n import believing\n handle_errors {\n gatehouse\n }\n}",
+		"with a matcher":        "https://localhost:{PORT} {\n tls internal\n gatehouse /x/* {\n methods certificate\n }\n}",
+		"a named route":         "https://localhost:{PORT} {\n import believing\n invoke gate\n}",
+		"a named route, no TLS": "http://localhost:{PORT} {\n invoke gate\n}",
+		"a named route, beside a site that verifies": "https://a.localhost:{PORT} {\n import verified\n gatehouse\n}\n" +
+			"https://b.localhost:{PORT} {\n import believing\n invoke gate\n}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if out, err := validate(t, sites); err == nil || !strings.Contains(out, "certificate: ") {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	for name, sites := range map[string]string{
+		"one site":        "https://localhost:{PORT} {\n import verified\n gatehouse\n}",
+		"two addresses":   "https://a.localhost:{PORT}, https://b.localhost:{PORT} {\n import verified\n gatehouse\n}",
+		"a wildcard":      "https://*.localhost:{PORT} {\n import verified\n gatehouse\n}",
+		"every host":      "https://:{PORT} {\n import verified\n gatehouse\n}",
+		"a named route":   "https://localhost:{PORT} {\n import verified\n invoke gate\n}",
+		"in error routes": "https://localhost:{PORT} {\n import verified\n handle_errors {\n gatehouse\n }\n}",
+		"beside a site without certificates": "https://a.localhost:{PORT} {\n import verified\n gatehouse\n}\n" +
+			"https://b.localhost:{PORT} {\n tls internal\n gatehouse {\n methods session\n }\n}",
+	} {
+		t.Run("may be: "+name, func(t *testing.T) {
+			if out, err := validate(t, sites); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// TestValidateRefusesUnverifiedCertificatesInJSON: there a gate's name is what its
+// author likes, and says nothing about hosts.
+func TestValidateRefusesUnverifiedCertificatesInJSON(t *testing.T) {
+	ca := newAuthority(t)
+	verified := `"client_authentication":{"mode":"verify_if_given","ca":{"provider":"file","pem_files":["ca.pem"]}}`
+	for name, c := range map[string]struct {
+		name, policies, more string
+		ok                   bool
+	}{
+		"any name, verified":              {"public", `{` + verified + `}`, "", true},
+		"no name, verified":               {"", `{"match":{"sni":["a.localhost"]},` + verified + `}`, "", true},
+		"another site believes everybody": {"public", `{"match":{"sni":["a.localhost"]},"client_authentication":{"mode":"verify_if_given"}},{` + verified + `}`, "", false},
+		"the name of a site that does":    {"a.localhost", `{"match":{"sni":["a.localhost"]},` + verified + `},{"client_authentication":{"mode":"require_and_verify"}}`, "", false},
+		"every authority by name":         {"", `{"client_authentication":{"ca":{"provider":"system"}}}`, "", false},
+		"verifiers alone":                 {"", `{"client_authentication":{"verifiers":[{"verifier":"leaf","leaf_certs_loaders":[]}]}}`, "", false},
+		"nothing asked":                   {"", `{}`, "", false},
+		"an empty client_authentication":  {"", `{"client_authentication":{}}`, "", false},
+		"no policies":                     {"", ``, "", false},
+		"Host may differ from the name":   {"", `{` + verified + `}`, `"strict_sni_host":false,`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, "", "")
+			s.writeFile("ca.pem", ca.pem)
+			s.writeFile("caddy.json", s.fill(`{"admin":{"listen":"localhost:{ADMIN}","config":{"persist":false}},"apps":{
+				"gatehouse":{"certificates":{"username":"san_uri"}},
+				"http":{"servers":{"s":{"listen":["127.0.0.1:{PORT}"],`+c.more+`"automatic_https":{"disable":true},
+					"tls_connection_policies":[`+c.policies+`],
+					"routes":[{"handle":[{"handler":"gatehouse","name":"`+c.name+`"},{"handler":"static_response"}]}]}}}}}`))
+			out, err := s.caddy("", "validate", "--config", "caddy.json")
+			if (err == nil) != c.ok || err != nil && !strings.Contains(out, "certificate: ") {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
