@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -9,29 +10,56 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// warnLoggedKeys looks for an access log that would hold the key header in clear.
-// Caddy masks Authorization and cookies by itself, and takes its copy of the
-// request before any handler runs, so that nothing here could mask another one.
+// warnLoggedKeys looks for a log that would hold the key header in clear: the access
+// log, if there is one, and the error log, which has the whole request whenever the
+// app does not answer. Caddy masks Authorization and cookies by itself, and takes its
+// copy of the request before any handler runs, so that nothing here could mask
+// another header.
 func (h *Handler) warnLoggedKeys(ctx caddy.Context) {
 	name := h.app.Keys.Header
 	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if !ok || srv.Logs == nil || name == "" {
+	if !ok || name == "" {
 		return
 	}
-	host, _, _ := strings.Cut(h.Name, ":")
-	for _, logger := range accessLoggers(srv.Logs, host) {
-		if logsHeader(customLogs(ctx), logger, name) {
-			h.app.warnOnce("the access log of a site would hold keys in clear: give its log directive `format filter { request>headers>" + name +
-				" delete }`, or have keys sent as Authorization only, which Caddy masks")
-			return
+	logs := customLogs(ctx)
+	for _, host := range hostsBeside(srv, h.Name) {
+		for _, logger := range requestLoggers(srv.Logs, host) {
+			if logsHeader(logs, logger, name) {
+				h.app.warnOnce("a log would hold keys in clear: Caddy logs each request whose app does not answer, and with a log directive every request; " +
+					"write `log { format filter { request>headers>" + name + " delete } }` among the global options, and the same format in each log directive of a site, " +
+					"or have keys sent as Authorization only, which Caddy masks")
+				return
+			}
 		}
 	}
 }
 
-// accessLoggers are the names under which a server writes its access log about
-// one of its hosts, as Caddy finds them; "" is any host.
-func accessLoggers(c *caddyhttp.ServerLogConfig, host string) []string {
-	const base = "http.log.access"
+// hostsBeside are all hosts of the site with this address, which has its own among
+// them. A name that is no host of the server may stand for any.
+func hostsBeside(srv *caddyhttp.Server, address string) []string {
+	host, _, _ := strings.Cut(address, ":")
+	if host == "" {
+		return []string{""}
+	}
+	for _, route := range srv.Routes {
+		if all := hosts(route); slices.ContainsFunc(all, func(h string) bool { return strings.EqualFold(h, host) }) {
+			return all
+		}
+	}
+	all := []string{host}
+	if srv.Logs != nil {
+		all = slices.AppendSeq(all, maps.Keys(srv.Logs.LoggerNames))
+	}
+	return all
+}
+
+// requestLoggers are the names under which a server writes requests to one of its
+// hosts, as Caddy finds them; "" is any host.
+func requestLoggers(c *caddyhttp.ServerLogConfig, host string) []string {
+	const errors, access = "http.log.error", "http.log.access"
+	if c == nil {
+		return []string{errors}
+	}
 	host = strings.ToLower(host)
 	names, mapped := c.LoggerNames[host]
 	labels := strings.Split(host, ".")
@@ -40,14 +68,14 @@ func accessLoggers(c *caddyhttp.ServerLogConfig, host string) []string {
 		names, mapped = c.LoggerNames[strings.Join(labels, ".")]
 	}
 	if !mapped {
-		if c.SkipUnmappedHosts || slices.Contains(c.SkipHosts, host) {
-			return nil
-		}
 		names = []string{c.DefaultLoggerName}
 	}
-	all := make([]string, 0, len(names))
+	var all []string
 	for _, name := range names {
-		all = append(all, strings.TrimSuffix(base+"."+name, "."))
+		all = append(all, strings.TrimSuffix(errors+"."+name, "."))
+		if mapped || !c.SkipUnmappedHosts && !slices.Contains(c.SkipHosts, host) {
+			all = append(all, strings.TrimSuffix(access+"."+name, "."))
+		}
 	}
 	return all
 }

@@ -343,20 +343,24 @@ func TestKeysOff(t *testing.T) {
 	}
 }
 
-// TestValidateWarnsOfLoggedKeys: Caddy's access log masks Authorization by
-// itself, and no other header.
+// TestValidateWarnsOfLoggedKeys: Caddy's logs mask Authorization by themselves, and
+// no other header.
 func TestValidateWarnsOfLoggedKeys(t *testing.T) {
+	const filtered = "log {\n format filter {\n request>headers>X-Api-Key delete\n }\n }"
 	for _, c := range []struct {
 		name, global, site string
 		warns              bool
 	}{
-		{"no access log", "", "", false},
+		{"no access log, but one of errors", "", "", true},
+		{"no log of errors either", "log {\n exclude http.log.error\n }", "", false},
 		{"an access log", "", "log", true},
-		{"one that filters the header", "", "log {\n format filter {\n request>headers>X-Api-Key delete\n }\n }", false},
-		{"one that filters another header", "", "log {\n format filter {\n request>headers>X-Other delete\n }\n }", true},
-		{"the default log filters it", "log {\n format filter {\n request>headers>X-Api-Key delete\n }\n }", "log", false},
-		{"a filter inside another format", "", "log {\n format append {\n wrap filter {\n request>headers delete\n }\n env dev\n }\n }", false},
-		{"two logs, one of which does not", "log extra {\n include http.log.access\n }", "log {\n format filter {\n request>headers>X-Api-Key delete\n }\n }", true},
+		{"an access log that filters the header, and one of errors that does not", "", filtered, true},
+		{"all filter it", filtered, filtered, false},
+		{"one that filters another header", filtered, "log {\n format filter {\n request>headers>X-Other delete\n }\n }", true},
+		{"the default log filters it", filtered, "log", false},
+		{"a filter inside another format", "log {\n format append {\n wrap filter {\n request>headers delete\n }\n env dev\n }\n }", "log", false},
+		{"two logs, one of which does not", "log extra {\n include http.log.access\n }\n" + filtered, filtered, true},
+		{"two logs of errors, one of which does not", "log extra {\n include http.log\n }\n" + filtered, "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t, c.global+"\ngatehouse {\n keys {\n header X-API-Key\n }\n}", c.site+"\ngatehouse")

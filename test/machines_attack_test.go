@@ -590,3 +590,53 @@ func TestValidateRefusesUnverifiedCertificatesInJSON(t *testing.T) {
 		})
 	}
 }
+
+// TestKeyInTheLogOfFailures: when the app does not answer, Caddy logs the request as
+// it came, also without an access log.
+func TestKeyInTheLogOfFailures(t *testing.T) {
+	const sites = `{
+	admin localhost:{ADMIN}
+	persist_config off
+	gatehouse {
+		keys {
+			header X-API-Key
+		}
+	}
+	log {
+		format filter {
+			request>headers>X-Api-Key delete
+		}
+	}
+}
+http://localhost:{PORT}, http://b.localhost:{PORT} {
+	bind 127.0.0.1
+	{LOG}
+	gatehouse {
+		allow scope x
+	}
+	reverse_proxy 127.0.0.1:1
+}
+`
+	s := newServerFile(t, strings.Replace(sites, "{LOG}", "", 1))
+	if out, err := s.caddy("", "validate", "--config", "Caddyfile"); err != nil || strings.Contains(out, "keys in clear") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	s.start()
+	s.mustCLI("", "service", "add", "robot", "--scope", "x")
+	k := s.addKey("robot", "--scope", "x")
+	for _, header := range [][]string{{"X-API-Key", k.Key}, bearer(k.Key), basicAuth("x", k.Key)} {
+		if a := newVisitor(t).get(s.url("/"), header...); a.StatusCode != http.StatusBadGateway {
+			t.Errorf("%d", a.StatusCode)
+		}
+	}
+	s.waitLog(`"logger":"http.log.error`, 5*time.Second)
+	if log := s.log.String(); strings.Contains(log, k.Key[16:]) || strings.Contains(log, b64std("x:"+k.Key)) {
+		t.Error("a key was logged")
+	}
+	t.Run("a log of the site's second host", func(t *testing.T) {
+		s := newServerFile(t, strings.Replace(sites, "{LOG}", "log {\n\t\thostnames b.localhost\n\t\toutput file b.log\n\t}", 1))
+		if out, err := s.caddy("", "validate", "--config", "Caddyfile"); err != nil || !strings.Contains(out, "keys in clear") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+}
