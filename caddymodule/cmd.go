@@ -19,12 +19,13 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "gatehouse",
 		Usage: "<command>",
-		Short: "Manages users, services, sessions, keys and policies of a running Gatehouse",
+		Short: "Manages users, services, keys, tokens, certificates and policies of a running Gatehouse",
 		Long: `
 Manages the users, services, sessions, keys, tokens, certificates and policies
-of a running Gatehouse over Caddy's admin API. Tables are for people; --json prints what programs read. Errors go
-to stderr; the exit status is 1 on failure and 2 on wrong usage. Passwords are
-asked for on the terminal, or read from the first line of stdin.`,
+of a running Gatehouse over Caddy's admin API. Tables are for people; --json
+prints what programs read. Errors go to stderr; the exit status is 1 on failure
+and 2 on wrong usage. Passwords and tokens are asked for on the terminal, or
+read from the first line of stdin.`,
 		CobraFunc: buildCommands,
 	})
 }

@@ -10,32 +10,37 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 )
 
 func certificateCommands() *cobra.Command {
-	const ref = `
-<certificate> is its fingerprint (sha256:…), a PEM file with it in it, or, to bind
-it, the name that the certificates option takes from it.`
-	list := command("list", "Lists bound and revoked certificates", listCertificatesCommand)
+	const (
+		ref  = "<certificate> is a PEM file with it, or its fingerprint (sha256:…)"
+		name = ", or the name that\nthe certificates option takes from it, for every certificate of that name"
+	)
+	list := command("list", "Lists which certificates stand for whom, and which are revoked", listCertificatesCommand)
 	list.Flags().String("owner", "", "Only this user's or service's")
 	bind := command("bind <owner> <certificate>", "Makes a certificate stand for a user or service", func(c *call) error {
 		return c.certificate("bind", c.args[0], c.args[1], "%s stands for "+clean(c.args[0])+" now.")
 	})
-	unbind := command("unbind <owner> <certificate>", "Ends that", func(c *call) error {
+	unbind := command("unbind <owner> <certificate>", "Lets a certificate stand for itself again", func(c *call) error {
 		return c.certificate("unbind", c.args[0], c.args[1], "%s stands for "+clean(c.args[0])+" no more.")
 	})
-	revoke := command("revoke <certificate>", "Refuses a certificate, at once; also one of an authority in between", func(c *call) error {
+	revoke := command("revoke <certificate>", "Refuses a certificate, at once; also one of an authority, with all it has signed", func(c *call) error {
 		return c.certificate("revoke", "", c.args[0], "%s is refused from now on.")
 	})
 	revoke.Flags().String("note", "", "Why, for whoever reads the list")
 	unrevoke := command("unrevoke <certificate>", "Takes a revocation back", func(c *call) error {
 		return c.certificate("unrevoke", "", c.args[0], "%s is refused no more.")
 	})
-	for _, cmd := range []*cobra.Command{bind, unbind, revoke, unrevoke} {
-		cmd.Long = ref
+	for _, cmd := range []*cobra.Command{bind, unbind} {
+		cmd.Long = cmd.Short + ".\n\n" + ref + name + "."
+	}
+	for _, cmd := range []*cobra.Command{revoke, unrevoke} {
+		cmd.Long = cmd.Short + ".\n\n" + ref + "."
 	}
 	return group("certificate", "Manages client certificates", list, bind, unbind, revoke, unrevoke)
 }
@@ -59,6 +64,9 @@ func (c *call) certificate(action, owner, certificate, done string) error {
 // certificateOf reads a certificate from a PEM file, if the argument is one.
 func certificateOf(arg string) (string, error) {
 	info, err := os.Stat(arg)
+	if err != nil && (strings.HasSuffix(arg, ".pem") || strings.HasSuffix(arg, ".crt")) && !strings.Contains(arg, "://") {
+		return "", err // a slip in the path, not somebody's name
+	}
 	if err != nil || info.IsDir() {
 		return arg, nil //nolint:nilerr // no file, so a name or fingerprint
 	}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,14 +20,14 @@ import (
 func keyCommands() *cobra.Command {
 	create := command("create <owner>", "Makes a key for a user or service, and shows it once", createKeyCommand)
 	create.Flags().StringArray("scope", nil, "Scope, one that the owner has (may be repeated); at least one")
-	create.Flags().String("expires", "", "How long it is good for, such as 30d (default 90d)")
+	create.Flags().String("expires", "", "How long it is good for, such as 30d (default: 90d, or the longest that is allowed)")
 	create.Flags().StringArray("network", nil, "Address range that it may be used from, such as 10.0.0.0/8 (may be repeated; default: all)")
-	create.Flags().String("rate", "", "Rate limit, such as 100/1m (default: the service's)")
+	create.Flags().String("rate", "", "Rate limit, such as 100/1m (default: the owner's, if it is a service)")
 	create.Flags().String("description", "", "What it is for")
 	list := command("list", "Lists keys", listKeysCommand)
 	list.Flags().String("owner", "", "Only this user's or service's")
-	rotate := command("rotate <id>", "Makes a new key in the place of one, and shows it once", rotateKeyCommand)
-	rotate.Flags().String("grace", "", "How long the old one works, too, such as 1h, or 0 (default 24h)")
+	rotate := command("rotate <id>", "Makes a new key under the id of one, and shows it once", rotateKeyCommand)
+	rotate.Flags().String("grace", "", "How long the old key works, too, such as 1h, or 0 (default 24h)")
 	return group("key", "Manages API keys",
 		create, list,
 		command("show <id>", "Shows what is known of a key; never the key itself", showKeyCommand),
@@ -158,6 +159,13 @@ func orDashTime(t *time.Time) string {
 	return shortTime(*t)
 }
 
+func inUTC(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return shortTime(*t) + " UTC"
+}
+
 func showKeyCommand(c *call) error {
 	id, err := keyID(c.args[0])
 	if err != nil {
@@ -172,11 +180,15 @@ func showKeyCommand(c *call) error {
 		for i, n := range k.Networks {
 			networks[i] = n.String()
 		}
+		expires := inUTC(&k.Expires)
+		if k.Expired {
+			expires += " (expired)"
+		}
 		for _, row := range [][2]string{
 			{"id", k.ID}, {"owner", clean(k.Owner)}, {"description", orDash(k.Description)}, {"scopes", orDash(strings.Join(k.Scopes, ", "))},
-			{"networks", orDash(strings.Join(networks, ", "))}, {"rate", orDash(string(k.Rate))}, {"created", shortTime(k.Created) + " UTC"},
-			{"expires", k.ends()}, {"rotated", orDashTime(k.Rotated)}, {"old key until", orDashTime(k.GraceEnds)},
-			{"last used", orDashTime(k.LastUsed)}, {"uses", strconv.FormatInt(k.Uses, 10)},
+			{"networks", cmp.Or(strings.Join(networks, ", "), "all")}, {"rate", cmp.Or(string(k.Rate), "its owner's, if any")},
+			{"created", inUTC(&k.Created)}, {"expires", expires}, {"rotated", inUTC(k.Rotated)}, {"old key until", inUTC(k.GraceEnds)},
+			{"last used", inUTC(k.LastUsed)}, {"uses", strconv.FormatInt(k.Uses, 10)},
 		} {
 			fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 		}

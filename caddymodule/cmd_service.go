@@ -27,9 +27,9 @@ func serviceCommands() *cobra.Command {
 		command("list", "Lists all services", listServicesCommand),
 		command("show <name>", "Shows a service", showServiceCommand),
 		set,
-		command("disable <name>", "Keeps a service out, at once", serviceAction("disable", "disabled; its keys and certificates are good for nothing")),
+		command("disable <name>", "Keeps a service out, at once, with all keys and certificates", serviceAction("disable", "disabled; its keys and certificates are good for nothing")),
 		command("enable <name>", "Lets a disabled service in again", serviceAction("enable", "enabled")),
-		command("delete <name>", "Deletes a service and its keys", deleteServiceCommand),
+		command("delete <name>", "Deletes a service and its keys; its certificates stay refused", deleteServiceCommand),
 	)
 }
 

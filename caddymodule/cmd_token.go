@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/key"
 )
 
 func tokenCommands() *cobra.Command {
@@ -16,11 +18,12 @@ func tokenCommands() *cobra.Command {
 	revoke.Long = `
 Refuses tokens that are still good by themselves, on every instance, at once.
 Without a flag that says which, the token itself is asked for on the terminal,
-or read from the first line of stdin.`
+or read from the first line of stdin. This cannot be taken back: look twice at
+the time of --issued-before.`
 	revoke.Flags().String("issuer", "", "Name of the jwt block whose tokens are meant (default: every issuer's)")
 	revoke.Flags().String("jti", "", "The token with this jti")
 	revoke.Flags().String("sid", "", "All tokens of the session with this sid")
-	revoke.Flags().String("subject", "", "All tokens of this subject that were issued until now, or before --issued-before")
+	revoke.Flags().String("subject", "", "All tokens of this subject, issued until now or before --issued-before")
 	revoke.Flags().String("issued-before", "", "Tokens issued before this time, such as 2026-11-26T10:00:00Z")
 	revoke.Flags().Bool("all", false, "With --issued-before: of every subject")
 	revoke.Flags().String("note", "", "Why, for whoever reads the list")
@@ -61,6 +64,9 @@ func revokeTokenCommand(c *call) error {
 		var err error
 		if in.Token, err = c.readSecret("token"); err != nil {
 			return err
+		}
+		if key.Looks(in.Token) {
+			return usageError{errors.New("this is an API key and no token: end it with key revoke")}
 		}
 	}
 	var r revocationView

@@ -29,9 +29,9 @@ func userCommands() *cobra.Command {
 		command("list", "Lists all users", listUsersCommand),
 		command("show <username>", "Shows a user", showUserCommand),
 		set,
-		command("disable <username>", "Keeps a user out, at once", userAction("disable", "disabled; all sessions ended")),
+		command("disable <username>", "Keeps a user out, at once, with all keys and certificates", userAction("disable", "disabled; all sessions ended")),
 		command("enable <username>", "Lets a disabled user in again", userAction("enable", "enabled")),
-		command("delete <username>", "Deletes a user and ends the sessions", deleteUserCommand),
+		command("delete <username>", "Deletes a user, with all sessions and keys", deleteUserCommand),
 		command("passwd <username>", "Sets a user's password; ends the sessions", passwdCommand),
 	)
 }
@@ -42,8 +42,8 @@ var rightsFlags = []string{"role", "add-role", "remove-role", "group", "add-grou
 func addRightsFlags(set *cobra.Command) {
 	for _, what := range []string{"role", "group", "scope"} {
 		set.Flags().StringArray(what, nil, strings.ToUpper(what[:1])+what[1:]+", instead of all there are (may be repeated; \"\" for none)")
-		set.Flags().StringArray("add-"+what, nil, "The same, to add (may be repeated)")
-		set.Flags().StringArray("remove-"+what, nil, "The same, to remove (may be repeated)")
+		set.Flags().StringArray("add-"+what, nil, strings.ToUpper(what[:1])+what[1:]+" to add (may be repeated)")
+		set.Flags().StringArray("remove-"+what, nil, strings.ToUpper(what[:1])+what[1:]+" to remove (may be repeated)")
 	}
 }
 
@@ -170,7 +170,11 @@ func setUserCommand(c *call) error {
 	if err := c.request(http.MethodPatch, userPath(c.args[0]), ch, &u); err != nil {
 		return err
 	}
-	c.say("Changed %s: roles %s, groups %s.", u.Username, orDash(strings.Join(u.Roles, ",")), orDash(strings.Join(u.Groups, ",")))
+	scopes := ""
+	if len(u.Scopes) > 0 || c.anyChanged("scope", "add-scope", "remove-scope") {
+		scopes = ", scopes " + orDash(strings.Join(u.Scopes, ","))
+	}
+	c.say("Changed %s: roles %s, groups %s%s.", u.Username, orDash(strings.Join(u.Roles, ",")), orDash(strings.Join(u.Groups, ",")), scopes)
 	return c.onlyJSON(u)
 }
 
