@@ -11,7 +11,7 @@ import (
 
 // revocationView is a revocation of tokens as the admin API shows it.
 type revocationView struct {
-	Issuer    string     `json:"issuer,omitempty"` // the name of a jwt block; "" is every issuer
+	Issuer    string     `json:"issuer,omitempty"` // the name of its jwt block, or the issuer itself if it has none now; "" is every issuer
 	JTI       string     `json:"jti,omitempty"`
 	TokenHash string     `json:"token_sha256,omitempty"`
 	SID       string     `json:"sid,omitempty"`
@@ -22,9 +22,9 @@ type revocationView struct {
 	Note      string     `json:"note,omitempty"`
 }
 
-func viewRevocation(r jwt.Revocation) revocationView {
+func (a *App) viewRevocation(r jwt.Revocation) revocationView {
 	return revocationView{
-		Issuer: r.Issuer, JTI: r.JTI, TokenHash: r.TokenHash, SID: r.SID, Subject: r.Subject, Before: moment(r.Before),
+		Issuer: a.nameOf(r.Issuer), JTI: r.JTI, TokenHash: r.TokenHash, SID: r.SID, Subject: r.Subject, Before: moment(r.Before),
 		Until: moment(r.Until), Created: r.Created, Note: r.Note,
 	}
 }
@@ -57,7 +57,7 @@ func (c *adminCall) revokeToken() error {
 		return err
 	}
 	c.credential = described(*done)
-	return c.write(http.StatusOK, viewRevocation(*done))
+	return c.write(http.StatusOK, c.app.viewRevocation(*done))
 }
 
 // revocation checks what is asked for.
@@ -78,26 +78,39 @@ func (c *adminCall) revocation(in tokenRevocation) (r jwt.Revocation, err error)
 		r.Note = in.Note
 		return r, nil
 	}
-	if in.Issuer != "" && !c.app.hasIssuer(in.Issuer) {
+	issuer, found := c.app.issuerOf(in.Issuer)
+	if !found {
 		return r, bad(fmt.Sprintf("there is no jwt block %q in the running configuration", in.Issuer))
 	}
 	if in.JTI+in.SID+in.Subject == "" && !(in.All && in.Before != nil) {
 		return r, bad("say which tokens: a token, jti, sid, subject, or all with issued_before")
 	}
-	r = jwt.Revocation{Issuer: in.Issuer, JTI: in.JTI, SID: in.SID, Subject: in.Subject, Note: in.Note}
+	r = jwt.Revocation{Issuer: issuer, JTI: in.JTI, SID: in.SID, Subject: in.Subject, Note: in.Note}
 	if in.Before != nil {
 		r.Before = *in.Before
 	}
 	return r, nil
 }
 
-func (a *App) hasIssuer(name string) bool {
+// issuerOf is the issuer that a jwt block is about, since revocations outlive the
+// names of blocks; "" is every issuer's.
+func (a *App) issuerOf(name string) (issuer string, found bool) {
 	for _, j := range a.JWT {
 		if j.Name == name {
-			return true
+			return j.Issuer, true
 		}
 	}
-	return false
+	return "", name == ""
+}
+
+// nameOf is the name of an issuer's block, for people.
+func (a *App) nameOf(issuer string) string {
+	for _, j := range a.JWT {
+		if j.Issuer == issuer {
+			return j.Name
+		}
+	}
+	return issuer
 }
 
 // described is which tokens a revocation means, for the audit trail.
@@ -120,7 +133,7 @@ func (c *adminCall) listRevokedTokens() error {
 	}
 	views := make([]revocationView, 0, len(all))
 	for _, r := range all {
-		views = append(views, viewRevocation(r))
+		views = append(views, c.app.viewRevocation(r))
 	}
 	return c.write(http.StatusOK, map[string]any{"revoked": views})
 }

@@ -640,3 +640,27 @@ http://localhost:{PORT}, http://b.localhost:{PORT} {
 		}
 	})
 }
+
+// TestRevokedTokenAfterReload: another name for the issuer's block brings no token
+// back.
+func TestRevokedTokenAfterReload(t *testing.T) {
+	idp := startIssuer(t)
+	s := reportsGate(t, idp.url, "").start()
+	v := newVisitor(t)
+	leaked, old := idp.token(nil), idp.token(map[string]any{"sub": "dave", "iat": time.Now().Add(-5 * time.Second).Unix()})
+	s.mustCLI(leaked+"\n", "token", "revoke")
+	s.mustCLI("", "token", "revoke", "--subject", "dave", "--issuer", "id")
+	s.writeFile("Caddyfile", strings.Replace(mustRead(t, s.dir+"/Caddyfile"), "jwt id {", "jwt renamed {", 1))
+	if out, err := s.caddy("", "reload", "--config", "Caddyfile", "--address", fmt.Sprintf("localhost:%d", s.admin)); err != nil {
+		t.Fatal(out)
+	}
+	for _, token := range []string{leaked, old} {
+		if a := v.get(s.url("/"), bearer(token)...); a.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%d", a.StatusCode)
+		}
+	}
+	v.get(s.url("/"), bearer(idp.token(nil))...).echo(t)
+	if out := s.mustCLI("", "token", "list"); !strings.Contains(out, "All tokens of dave issued before") || !strings.Contains(out, "from renamed") {
+		t.Error(out)
+	}
+}

@@ -41,7 +41,7 @@ func BenchmarkRemembered(b *testing.B) {
 		b.Run(strconv.Itoa(revoked)+" revoked", func(b *testing.B) {
 			w, r := withRevocations(b)
 			for n := range revoked {
-				add(b, r, Revocation{Issuer: "corp", JTI: strconv.Itoa(n)})
+				add(b, r, Revocation{Issuer: testIssuer, JTI: strconv.Itoa(n)})
 			}
 			token := w.token(w.claims())
 			w.in(token)

@@ -40,7 +40,7 @@ func (o *opaque) accept(claims map[string]any, token string, hash digest, now ti
 		sub, _ := claims["sub"].(string)
 		return nil, o.issuer.refused(sub, err)
 	}
-	g.marks = marksOf(o.issuer.name, hashText(hash), claims, issued)
+	g.marks = marksOf(o.issuer.iss, hashText(hash), claims, issued)
 	g.identity.Credential = opaquePrefix + hashText(hash)
 	g.fresh = now.Add(o.introspector.cache)
 	if exp, there, _ := moment(claims, "exp"); there && exp.Before(g.fresh) {

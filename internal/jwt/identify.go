@@ -125,7 +125,7 @@ func (i *issuer) accept(t *token, now time.Time, normalize func(string) (string,
 	if g.identity, err = i.identity(t.claims, normalize); err != nil {
 		return nil, err
 	}
-	g.marks = marksOf(i.name, t.hash(), t.claims, issued)
+	g.marks = marksOf(i.iss, t.hash(), t.claims, issued)
 	g.identity.Credential = credential(&g.marks)
 	return g, nil
 }

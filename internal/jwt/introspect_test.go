@@ -491,7 +491,7 @@ func TestAliveOfOpaqueTokens(t *testing.T) {
 	})
 	t.Run("revoked here", func(t *testing.T) {
 		d, err := w.Describe("opaque")
-		if err != nil || d.Issuer != "corp" || d.JTI != "" {
+		if err != nil || d.Issuer != testIssuer || d.JTI != "" {
 			t.Fatal(d, err)
 		}
 		add(t, r, d.Revocation())
@@ -502,7 +502,7 @@ func TestAliveOfOpaqueTokens(t *testing.T) {
 		if !alive(other) {
 			t.Error("the other died too")
 		}
-		add(t, r, Revocation{Issuer: "corp", JTI: "o-1"})
+		add(t, r, Revocation{Issuer: testIssuer, JTI: "o-1"})
 		if alive(other) {
 			t.Error("it is alive")
 		}

@@ -183,5 +183,5 @@ func (o *opaque) describe(token string) (Description, error) {
 	case len(token) > maxOpaque || !token68(token):
 		return Description{}, refused(errForm)
 	}
-	return Description{Issuer: o.issuer.name, TokenHash: hashText(digestOf(token))}, nil
+	return Description{Issuer: o.issuer.iss, TokenHash: hashText(digestOf(token))}, nil
 }

@@ -23,7 +23,7 @@ const maxNote = 256
 // JTI or TokenHash, those of one login by SID, those of one subject by Subject;
 // or with none of them all that were issued before a time.
 type Revocation struct {
-	Issuer    string `json:"issuer,omitempty"` // the name of the issuer's block; "" means every issuer
+	Issuer    string `json:"issuer,omitempty"` // as in iss; "" means every issuer
 	JTI       string `json:"jti,omitempty"`
 	SID       string `json:"sid,omitempty"`
 	Subject   string `json:"subject,omitempty"`

@@ -45,29 +45,29 @@ func TestRevoked(t *testing.T) {
 		claims object
 		caught bool
 	}{
-		"its jti":                          {Revocation{Issuer: "corp", JTI: "t-1"}, object{}, true},
+		"its jti":                          {Revocation{Issuer: testIssuer, JTI: "t-1"}, object{}, true},
 		"its jti, whoever issued it":       {Revocation{JTI: "t-1"}, object{}, true},
 		"its jti, of another issuer":       {Revocation{Issuer: "other", JTI: "t-1"}, object{}, false},
-		"another jti":                      {Revocation{Issuer: "corp", JTI: "t-2"}, object{}, false},
-		"a jti that its subject is":        {Revocation{Issuer: "corp", JTI: "u-1"}, object{}, false},
-		"an odd jti":                       {Revocation{Issuer: "corp", JTI: "../\x00/ü\n"}, object{"jti": "../\x00/ü\n"}, true},
-		"a very long jti":                  {Revocation{Issuer: "corp", JTI: strings.Repeat("j", 5000)}, object{"jti": strings.Repeat("j", 5000)}, true},
-		"its login":                        {Revocation{Issuer: "corp", SID: "s-1"}, object{"sid": "s-1"}, true},
-		"another login":                    {Revocation{Issuer: "corp", SID: "s-2"}, object{"sid": "s-1"}, false},
-		"a login, and it has none":         {Revocation{Issuer: "corp", SID: "s-1"}, object{}, false},
-		"its subject":                      {Revocation{Issuer: "corp", Subject: "u-1"}, object{"iat": now.Unix() - 1}, true},
-		"its subject, issued later":        {Revocation{Issuer: "corp", Subject: "u-1"}, object{"iat": now.Unix() + 1}, false},
-		"its subject, issued who knows":    {Revocation{Issuer: "corp", Subject: "u-1"}, object{"iat": nil}, true},
-		"its subject, before it":           {Revocation{Issuer: "corp", Subject: "u-1", Before: now.Add(-time.Hour)}, object{}, false},
-		"its subject, to come":             {Revocation{Issuer: "corp", Subject: "u-1", Before: now.Add(time.Hour)}, object{}, true},
-		"another subject":                  {Revocation{Issuer: "corp", Subject: "u-2"}, object{}, false},
-		"all of its issuer":                {Revocation{Issuer: "corp", Before: now.Add(time.Second)}, object{}, true},
-		"all of its issuer, before it":     {Revocation{Issuer: "corp", Before: now}, object{}, false},
-		"all of its issuer, who knows":     {Revocation{Issuer: "corp", Before: now.Add(-time.Hour)}, object{"iat": nil}, true},
+		"another jti":                      {Revocation{Issuer: testIssuer, JTI: "t-2"}, object{}, false},
+		"a jti that its subject is":        {Revocation{Issuer: testIssuer, JTI: "u-1"}, object{}, false},
+		"an odd jti":                       {Revocation{Issuer: testIssuer, JTI: "../\x00/ü\n"}, object{"jti": "../\x00/ü\n"}, true},
+		"a very long jti":                  {Revocation{Issuer: testIssuer, JTI: strings.Repeat("j", 5000)}, object{"jti": strings.Repeat("j", 5000)}, true},
+		"its login":                        {Revocation{Issuer: testIssuer, SID: "s-1"}, object{"sid": "s-1"}, true},
+		"another login":                    {Revocation{Issuer: testIssuer, SID: "s-2"}, object{"sid": "s-1"}, false},
+		"a login, and it has none":         {Revocation{Issuer: testIssuer, SID: "s-1"}, object{}, false},
+		"its subject":                      {Revocation{Issuer: testIssuer, Subject: "u-1"}, object{"iat": now.Unix() - 1}, true},
+		"its subject, issued later":        {Revocation{Issuer: testIssuer, Subject: "u-1"}, object{"iat": now.Unix() + 1}, false},
+		"its subject, issued who knows":    {Revocation{Issuer: testIssuer, Subject: "u-1"}, object{"iat": nil}, true},
+		"its subject, before it":           {Revocation{Issuer: testIssuer, Subject: "u-1", Before: now.Add(-time.Hour)}, object{}, false},
+		"its subject, to come":             {Revocation{Issuer: testIssuer, Subject: "u-1", Before: now.Add(time.Hour)}, object{}, true},
+		"another subject":                  {Revocation{Issuer: testIssuer, Subject: "u-2"}, object{}, false},
+		"all of its issuer":                {Revocation{Issuer: testIssuer, Before: now.Add(time.Second)}, object{}, true},
+		"all of its issuer, before it":     {Revocation{Issuer: testIssuer, Before: now}, object{}, false},
+		"all of its issuer, who knows":     {Revocation{Issuer: testIssuer, Before: now.Add(-time.Hour)}, object{"iat": nil}, true},
 		"all of another issuer":            {Revocation{Issuer: "other", Before: now.Add(time.Second)}, object{"iat": nil}, false},
 		"all of all issuers":               {Revocation{Before: now.Add(time.Second)}, object{}, true},
-		"a moment in the second of its":    {Revocation{Issuer: "corp", Subject: "u-1", Before: now.Add(time.Millisecond)}, object{}, true},
-		"a fraction of a second before it": {Revocation{Issuer: "corp", Subject: "u-1", Before: now.Add(100 * time.Millisecond)}, object{"iat": float64(now.Unix()) + 0.25}, false},
+		"a moment in the second of its":    {Revocation{Issuer: testIssuer, Subject: "u-1", Before: now.Add(time.Millisecond)}, object{}, true},
+		"a fraction of a second before it": {Revocation{Issuer: testIssuer, Subject: "u-1", Before: now.Add(100 * time.Millisecond)}, object{"iat": float64(now.Unix()) + 0.25}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, r := withRevocations(t)
@@ -155,7 +155,7 @@ func TestRevocationsThatMakeNoSense(t *testing.T) {
 	now := w.clock.Now()
 	for name, v := range map[string]Revocation{
 		"nothing":              {},
-		"an issuer alone":      {Issuer: "corp"},
+		"an issuer alone":      {Issuer: testIssuer},
 		"jti and sid":          {JTI: "a", SID: "b"},
 		"jti and subject":      {JTI: "a", Subject: "b"},
 		"subject and hash":     {Subject: "a", TokenHash: "b"},
@@ -186,13 +186,13 @@ func TestRevocationsThatMakeNoSense(t *testing.T) {
 func TestNoRevocationWeakensAnother(t *testing.T) {
 	w, r := withRevocations(t)
 	now := w.clock.Now()
-	add(t, r, Revocation{Issuer: "corp", Subject: "u-1", Before: now.Add(time.Minute)})
-	add(t, r, Revocation{Issuer: "corp", Subject: "u-1", Before: now.Add(-time.Minute), Until: now.Add(time.Second)})
-	add(t, r, Revocation{Issuer: "corp", JTI: "t-9", Note: "first"})
-	add(t, r, Revocation{Issuer: "corp", JTI: "t-9", Until: now.Add(time.Second)})
+	add(t, r, Revocation{Issuer: testIssuer, Subject: "u-1", Before: now.Add(time.Minute)})
+	add(t, r, Revocation{Issuer: testIssuer, Subject: "u-1", Before: now.Add(-time.Minute), Until: now.Add(time.Second)})
+	add(t, r, Revocation{Issuer: testIssuer, JTI: "t-9", Note: "first"})
+	add(t, r, Revocation{Issuer: testIssuer, JTI: "t-9", Until: now.Add(time.Second)})
 	w.clock.pass(10 * time.Second)
 	w.out(w.token(w.claims().with("sub", "u-2").with("jti", "t-9")), "revoked")
-	add(t, r, Revocation{Issuer: "corp", JTI: "t-9", Note: "again"})
+	add(t, r, Revocation{Issuer: testIssuer, JTI: "t-9", Note: "again"})
 	w.out(w.token(w.claims()), "revoked")
 	w.out(w.token(w.claims().with("sub", "u-2").with("jti", "t-9")), "revoked")
 	list, err := r.List(t.Context())
@@ -214,7 +214,7 @@ func TestRevocationEnds(t *testing.T) {
 
 func TestListOfRevocations(t *testing.T) {
 	w, r := withRevocations(t)
-	v, err := r.Add(t.Context(), Revocation{Issuer: "corp", Subject: "u-1", Note: "stolen laptop"})
+	v, err := r.Add(t.Context(), Revocation{Issuer: testIssuer, Subject: "u-1", Note: "stolen laptop"})
 	if err != nil || !v.Created.Equal(w.clock.Now()) || !v.Before.Equal(w.clock.Now()) || v.Note != "stolen laptop" {
 		t.Errorf("%+v %v", v, err)
 	}
@@ -359,7 +359,7 @@ func TestTwoInstances(t *testing.T) {
 			here.in(token)
 			id := there.in(token)
 			begin := time.Now()
-			add(t, revocations[0], Revocation{Issuer: "corp", JTI: "t-1"})
+			add(t, revocations[0], Revocation{Issuer: testIssuer, JTI: "t-1"})
 			here.out(token, "revoked")
 			if hears {
 				peers[1].hear()
@@ -383,5 +383,26 @@ func TestTwoInstances(t *testing.T) {
 				t.Error(list, err)
 			}
 		})
+	}
+}
+
+// TestRevokedUnderAnotherName: a revocation means an issuer, whatever its block is
+// called after the next change of the configuration, or on another instance.
+func TestRevokedUnderAnotherName(t *testing.T) {
+	w, r := withRevocations(t)
+	token := w.token(w.claims())
+	id := w.in(token)
+	d, err := w.Describe(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, r, d.Revocation())
+	w.options.Issuers[0].Name = "renamed"
+	w.Verifier = must(New(w.options))
+	w.out(token, "revoked")
+	// Nor does it hit another issuer that is called so now.
+	m := Marks{Issuer: "https://other.example.com", JTI: id.Claims["jti"].(string)}
+	if revoked, err := r.Revoked(t.Context(), m); revoked || err != nil {
+		t.Error("a token of another issuer:", revoked, err)
 	}
 }

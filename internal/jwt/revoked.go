@@ -10,7 +10,7 @@ import (
 
 // Marks are what a revocation can name a token by.
 type Marks struct {
-	Issuer    string // the name of the issuer's block
+	Issuer    string // iss: the name of its block may change, or be another's one day
 	JTI       string
 	SID       string
 	Subject   string

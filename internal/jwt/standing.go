@@ -55,13 +55,13 @@ func (v *Verifier) Alive(ctx context.Context, id *identity.Identity) (bool, erro
 	if err != nil {
 		return false, nil //nolint:nilerr // it has expired, or was never a token
 	}
-	revoked, err := v.revoked(ctx, &standing{span: s, marks: marksOf(i.name, hash, id.Claims, issued)})
+	revoked, err := v.revoked(ctx, &standing{span: s, marks: marksOf(i.iss, hash, id.Claims, issued)})
 	return err == nil && !revoked, err
 }
 
 // Description is what a token says of itself. Nothing of it is verified.
 type Description struct {
-	Issuer    string // the name of the issuer's block
+	Issuer    string // iss
 	JTI       string
 	SID       string
 	Subject   string
@@ -87,7 +87,7 @@ func (v *Verifier) Describe(value string) (Description, error) {
 	if i == nil {
 		return Description{}, refused(errForeign)
 	}
-	d := Description{Issuer: i.name, leeway: i.leeway}
+	d := Description{Issuer: i.iss, leeway: i.leeway}
 	if d.JTI, _ = t.claims["jti"].(string); d.JTI == "" {
 		d.TokenHash = t.hash()
 	}

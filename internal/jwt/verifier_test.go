@@ -331,11 +331,11 @@ func TestDescribe(t *testing.T) {
 	t.Run("nothing is verified", func(t *testing.T) {
 		d, err := w.Describe(sign("ES256", otherP256(), ecHeader.json(), claims.json()))
 		now := w.clock.Now()
-		want := Description{Issuer: "corp", JTI: "t-1", SID: "s-1", Subject: "u-1", IssuedAt: now, Expires: now.Add(5 * time.Minute), leeway: 30 * time.Second}
+		want := Description{Issuer: testIssuer, JTI: "t-1", SID: "s-1", Subject: "u-1", IssuedAt: now, Expires: now.Add(5 * time.Minute), leeway: 30 * time.Second}
 		if err != nil || d != want {
 			t.Errorf("%+v %v", d, err)
 		}
-		if r := d.Revocation(); r != (Revocation{Issuer: "corp", JTI: "t-1", Until: now.Add(5*time.Minute + 30*time.Second)}) {
+		if r := d.Revocation(); r != (Revocation{Issuer: testIssuer, JTI: "t-1", Until: now.Add(5*time.Minute + 30*time.Second)}) {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -349,7 +349,7 @@ func TestDescribe(t *testing.T) {
 	t.Run("without jti", func(t *testing.T) {
 		token := w.token(claims.without("jti", "exp", "iat"))
 		d, err := w.Describe(token)
-		if err != nil || len(d.TokenHash) != 43 || d.Revocation() != (Revocation{Issuer: "corp", TokenHash: d.TokenHash}) {
+		if err != nil || len(d.TokenHash) != 43 || d.Revocation() != (Revocation{Issuer: testIssuer, TokenHash: d.TokenHash}) {
 			t.Errorf("%+v %v", d, err)
 		}
 	})
