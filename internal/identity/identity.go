@@ -66,6 +66,9 @@ type Identity struct {
 	// Credential is the public id of the key, token or certificate, for logs and
 	// for asking later whether it still stands. Policies do not see it.
 	Credential string
+	// Signer tells which of the issuer's keys has signed the token, "" for none, for
+	// asking later whether the issuer still has it. Policies do not see it.
+	Signer string
 }
 
 // Authenticated reports whether the identity is somebody. It is false for nil.

@@ -51,7 +51,9 @@ func (v *Verifier) identifyJWT(ctx context.Context, token string) (*identity.Ide
 		return nil, err
 	}
 	if before != nil { // the same bytes: only the keys are others
-		good.identity = before.identity
+		if good.identity.Signer == before.identity.Signer {
+			good.identity = before.identity
+		}
 		v.memory.replace(k, good, len(token))
 	} else {
 		good = v.memory.add(k, good, len(token))
@@ -98,7 +100,7 @@ func (v *Verifier) verify(ctx context.Context, value string, now time.Time) (*ve
 	if err := i.checkType(t); err != nil {
 		return nil, refused(err)
 	}
-	set, err := i.checkSignature(ctx, t)
+	signer, set, err := i.checkSignature(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +109,9 @@ func (v *Verifier) verify(ctx context.Context, value string, now time.Time) (*ve
 		sub, _ := t.claims["sub"].(string)
 		return nil, i.refused(sub, err)
 	}
-	g.keys = set
+	if g.keys = set; signer != nil {
+		g.identity.Signer = signer.bare
+	}
 	return g, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type key struct {
 	alg    string // the only algorithm it is for; "" for all that fit its kind
 	kind   kind
 	public any    // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
+	bare   string // tells it from every other key, whatever its id and alg
 	print  string // tells it from every other key, its id and alg included
 }
 
@@ -87,7 +89,8 @@ func newKey(id, alg string, public any) (*key, error) {
 		return nil, errors.New("it cannot be encoded")
 	}
 	sum := sha256.Sum256(der)
-	k.print = fmt.Sprintf("%x %q %q", sum, alg, id)
+	k.bare = hex.EncodeToString(sum[:])
+	k.print = fmt.Sprintf("%s %q %q", k.bare, alg, id)
 	return k, nil
 }
 

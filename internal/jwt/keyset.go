@@ -68,6 +68,11 @@ func (s *Set) candidates(kid, algorithm string) (keys []*key, settled bool) {
 	return keys, false
 }
 
+// has reports whether the set has a key, whatever its kid and alg are now.
+func (s *Set) has(bare string) bool {
+	return slices.ContainsFunc(s.keys, func(k *key) bool { return k.bare == bare })
+}
+
 // parseJWKS reads a key set (RFC 7517 section 5). Keys that cannot be used are
 // skipped; a set in which nothing is left is an error.
 func parseJWKS(data []byte) (*Set, []skipped, error) {

@@ -22,51 +22,62 @@ func (i *issuer) current(ctx context.Context) (*Set, error) {
 	return set, nil
 }
 
+// signsWith reports whether the issuer still has a key. One that leaked goes from
+// its set, and so must go what began with tokens that anybody could make by then.
+func (i *issuer) signsWith(ctx context.Context, bare string) (bool, error) {
+	if i.keys == nil {
+		return false, nil
+	}
+	set, err := i.current(ctx)
+	return err == nil && set.has(bare), err
+}
+
 // checkSignature checks a token whose algorithm is allowed, with keys of its
-// issuer alone, and returns the set in which the right one was; nil for a secret.
-func (i *issuer) checkSignature(ctx context.Context, t *token) (*Set, error) {
+// issuer alone, and returns the right one and the set that it was in; both nil for
+// a secret.
+func (i *issuer) checkSignature(ctx context.Context, t *token) (*key, *Set, error) {
 	if i.secret != nil {
-		return nil, i.try(t, i.secret)
+		return nil, nil, i.try(t, i.secret)
 	}
 	if i.keys == nil {
-		return nil, refused(errKeyless)
+		return nil, nil, refused(errKeyless)
 	}
 	set, err := i.current(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	settled, err := i.checkIn(set, t)
+	k, settled, err := i.checkIn(set, t)
 	if err == nil || settled {
-		return set, err
+		return k, set, err
 	}
 	// The issuer may have a new key.
 	newer, failed := i.keys.renewed(ctx, set)
 	switch {
 	case failed != nil:
-		return nil, fmt.Errorf("a token of issuer %s cannot be checked: %w", i.name, failed)
+		return nil, nil, fmt.Errorf("a token of issuer %s cannot be checked: %w", i.name, failed)
 	case newer == set:
-		return nil, err
+		return nil, nil, err
 	}
-	_, err = i.checkIn(newer, t)
-	return newer, err
+	k, _, err = i.checkIn(newer, t)
+	return k, newer, err
 }
 
-// checkIn checks a token with the keys of one set. settled means that a newer
-// set would change nothing.
-func (i *issuer) checkIn(set *Set, t *token) (settled bool, err error) {
+// checkIn checks a token with the keys of one set, and returns the right one.
+// settled means that a newer set would change nothing.
+func (i *issuer) checkIn(set *Set, t *token) (k *key, settled bool, err error) {
 	keys, settled := set.candidates(t.header.kid, t.header.alg)
 	switch {
 	case len(keys) == 0 && settled:
-		return true, refused(errMisfit)
+		return nil, true, refused(errMisfit)
 	case len(keys) == 0:
-		return false, refused(errNoKey)
+		return nil, false, refused(errNoKey)
 	}
 	for _, k := range keys {
 		if err = i.try(t, k.public); err == nil {
-			return true, nil
+			return k, true, nil
 		}
 	}
-	return settled, err
+	return nil, settled, err
 }
 
 // try checks the signature with one key. The algorithm is the one that the

@@ -33,8 +33,8 @@ func (v *Verifier) revoked(ctx context.Context, s *standing) (bool, error) {
 }
 
 // Alive reports whether the token of an identity that Identify returned still
-// counts: it has not expired and is not revoked, and the issuer of an opaque
-// token still says so. It is for connections that outlive their request
+// counts: it has not expired and is not revoked, and its issuer still has the key
+// that signed it; the issuer of an opaque token still says so. It is for connections that outlive their request
 // (WebSocket). It is false for identities that did not come from a token.
 func (v *Verifier) Alive(ctx context.Context, id *identity.Identity) (bool, error) {
 	if !id.Authenticated() || id.Method != identity.JWT {
@@ -54,6 +54,11 @@ func (v *Verifier) Alive(ctx context.Context, id *identity.Identity) (bool, erro
 	s, issued, err := i.span(id.Claims, true, v.clock())
 	if err != nil {
 		return false, nil //nolint:nilerr // it has expired, or was never a token
+	}
+	if id.Signer != "" {
+		if signs, err := i.signsWith(ctx, id.Signer); err != nil || !signs {
+			return false, err
+		}
 	}
 	revoked, err := v.revoked(ctx, &standing{span: s, marks: marksOf(i.iss, hash, id.Claims, issued)})
 	return err == nil && !revoked, err

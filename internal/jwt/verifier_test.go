@@ -24,7 +24,7 @@ func TestIdentityOfAToken(t *testing.T) {
 		Method: identity.JWT, Provider: "corp", Issuer: testIssuer, Subject: "u-1",
 		Email: "alice@example.com", EmailVerified: true, Name: "Alice",
 		Roles: []string{"admin", "clerk"}, Groups: []string{"finance"}, Scopes: []string{"reports:read", "reports:write"},
-		AMR: []string{"pwd", "otp"}, AuthTime: time.Unix(now-60, 0), Credential: "jti:t-1",
+		AMR: []string{"pwd", "otp"}, AuthTime: time.Unix(now-60, 0), Credential: "jti:t-1", Signer: must(newKey("", "", p256Pair().Public())).bare,
 	}
 	got := *id
 	got.Claims = nil
@@ -322,6 +322,46 @@ func TestAlive(t *testing.T) {
 	w.clock.pass(331 * time.Second)
 	if alive(id) {
 		t.Error("it has expired")
+	}
+}
+
+// TestConnectionEndsWithTheKey: a key that its issuer has withdrawn may have leaked,
+// and then anybody could make a token that never expires and keep a WebSocket open
+// with it for as long.
+func TestConnectionEndsWithTheKey(t *testing.T) {
+	w := newWorld(t)
+	token := w.token(w.claims().with("exp", w.clock.Now().Unix()+1000000))
+	id := w.in(token)
+	alive := func(want bool, what string) {
+		t.Helper()
+		if ok, err := w.Alive(t.Context(), id); ok != want || err != nil {
+			t.Errorf("%s: alive %v, %v", what, ok, err)
+		}
+	}
+	alive(true, "at first")
+	now := func(keys string) {
+		w.site.serve(keysURL, keys)
+		w.clock.pass(17 * time.Minute)
+		if _, err := w.Alive(t.Context(), id); err != nil { // wakes the source
+			t.Error(err)
+		}
+		w.settle()
+	}
+	now(jwks(public("ec", p256Pair()), public("next", otherP256())))
+	alive(true, "beside a new key")
+	now(jwks(public("ec", p256Pair()).with("alg", "ES256")))
+	alive(true, "with its alg told")
+	if again := w.in(token); again != id {
+		t.Error("the same key, and another identity")
+	}
+	now(jwks(public("ec", otherP256())))
+	alive(false, "replaced under the same kid")
+	now(jwks(public("renamed", p256Pair())))
+	alive(true, "under another kid")
+	w.site.serve(keysURL, "{}")
+	w.clock.pass(25 * time.Hour)
+	if ok, err := w.Alive(t.Context(), id); ok || !errors.Is(err, ErrNoKeys) {
+		t.Errorf("no keys for a day: alive %v, %v", ok, err)
 	}
 }
 
