@@ -15,8 +15,13 @@ import (
 // or that its answer cannot be understood: nothing is known about the token.
 var ErrIntrospection = errors.New("the issuer could not be asked about a token")
 
-// atOnce is how many questions to one issuer may be under way.
-const atOnce = 64
+// atOnce is how many questions to one issuer may be under way. As many more as kept
+// may be about tokens that were good when they were last asked about: whoever makes
+// tokens up keeps no known caller out.
+const (
+	atOnce = 64
+	kept   = 16
+)
 
 // IntrospectorOptions say where an issuer is asked about its tokens.
 type IntrospectorOptions struct {
@@ -43,6 +48,7 @@ type Introspector struct {
 	release func()
 	onFetch func(string)
 	slots   chan struct{}
+	kept    chan struct{}
 }
 
 // NewIntrospector checks the options. Nothing is asked yet.
@@ -61,7 +67,7 @@ func NewIntrospector(o IntrospectorOptions) (*Introspector, error) {
 	if o.OnFetch == nil {
 		o.OnFetch = func(string) {}
 	}
-	i := &Introspector{url: o.URL, cache: o.Cache, onFetch: o.OnFetch, slots: make(chan struct{}, atOnce)}
+	i := &Introspector{url: o.URL, cache: o.Cache, onFetch: o.OnFetch, slots: make(chan struct{}, atOnce), kept: make(chan struct{}, kept)}
 	pair := url.QueryEscape(o.ClientID) + ":" + url.QueryEscape(o.ClientSecret)
 	i.basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(pair))
 	i.client, i.release = newClient(o.Client, false)
@@ -71,22 +77,21 @@ func NewIntrospector(o IntrospectorOptions) (*Introspector, error) {
 // Close frees idle connections. Later calls still work.
 func (i *Introspector) Close() { i.release() }
 
-// ask returns what the issuer says of a token, and how long the answer was. The
-// claims are nil for a token that is not active. The error is an
-// ErrIntrospection.
-func (i *Introspector) ask(ctx context.Context, token string) (claims map[string]any, size int, err error) {
+// ask returns what the issuer says of a token, and how long the answer was. known
+// says that it was good before. The claims are nil for a token that is not active.
+// The error is an ErrIntrospection.
+func (i *Introspector) ask(ctx context.Context, token string, known bool) (claims map[string]any, size int, err error) {
 	defer func() {
 		i.onFetch(resultOf(err))
 		if err != nil {
 			err = fmt.Errorf("%w at %s: %w", ErrIntrospection, i.url, err)
 		}
 	}()
-	select {
-	case i.slots <- struct{}{}:
-		defer func() { <-i.slots }()
-	default:
+	leave, ok := i.enter(known)
+	if !ok {
 		return nil, 0, &fetchError{result: ResultBusy, err: fmt.Errorf("%d questions are under way", atOnce)}
 	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
@@ -102,6 +107,24 @@ func (i *Introspector) ask(ctx context.Context, token string) (claims map[string
 	}
 	claims, err = parseAnswer(string(body))
 	return claims, len(body), err
+}
+
+// enter takes one of the places for questions, if there is one.
+func (i *Introspector) enter(known bool) (leave func(), ok bool) {
+	select {
+	case i.slots <- struct{}{}:
+		return func() { <-i.slots }, true
+	default:
+	}
+	if !known {
+		return nil, false
+	}
+	select {
+	case i.kept <- struct{}{}:
+		return func() { <-i.kept }, true
+	default:
+		return nil, false
+	}
 }
 
 // parseAnswer reads an answer (RFC 7662 section 2.2). Whatever is not clearly yes

@@ -454,6 +454,27 @@ func TestQuestionsAtOnce(t *testing.T) {
 			}
 		})
 	})
+	t.Run("about tokens that strangers make up leave room for those that were good", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newIntrospecting(t)
+			w.site.set(askURL, slowly(w))
+			for n := range kept {
+				w.set(fmt.Sprint("good", n), w.active().json())
+				w.in(fmt.Sprint("good", n))
+			}
+			w.clock.pass(61 * time.Second) // all of them have to be asked about again
+			var all sync.WaitGroup
+			for n := range atOnce {
+				all.Go(func() { w.out(fmt.Sprint("bad", n), "does not know") })
+			}
+			synctest.Wait()
+			w.fault("one-more", ErrIntrospection)
+			for n := range kept {
+				all.Go(func() { w.in(fmt.Sprint("good", n)) })
+			}
+			all.Wait()
+		})
+	})
 }
 
 func TestAliveOfOpaqueTokens(t *testing.T) {

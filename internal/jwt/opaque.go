@@ -138,7 +138,7 @@ func (o *opaque) lead(ctx context.Context, c *call, k digest, token string, hash
 		close(c.done)
 	}()
 	began := o.verifier.clock() // what is remembered is as old as the question
-	claims, size, err := o.introspector.ask(ctx, token)
+	claims, size, err := o.introspector.ask(ctx, token, o.granted.get(k) != nil)
 	if err != nil {
 		c.err = err
 		c.abandoned = ctx.Err() != nil
