@@ -477,6 +477,17 @@ func TestQuestionsAtOnce(t *testing.T) {
 	})
 }
 
+// TestKeyIsNoTokenToRevoke: whoever takes a leaked key for a token must not be told
+// that it is refused from now on.
+func TestKeyIsNoTokenToRevoke(t *testing.T) {
+	w := newIntrospecting(t)
+	for _, key := range []string{"gh_1a2b3c", "gh_AAAAAAAAAAAA_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"} {
+		if d, err := w.Describe(key); !errors.Is(err, identity.ErrUnknown) || d != (Description{}) {
+			t.Errorf("%+v %v", d, err)
+		}
+	}
+}
+
 func TestAliveOfOpaqueTokens(t *testing.T) {
 	w := newIntrospecting(t)
 	r := revocable(t, w.clock.Now)

@@ -182,6 +182,8 @@ func (o *opaque) describe(token string) (Description, error) {
 		return Description{}, refused(errNoOpaque)
 	case len(token) > maxOpaque || !token68(token):
 		return Description{}, refused(errForm)
+	case strings.HasPrefix(token, ourKeys):
+		return Description{}, refused(errOurs)
 	}
 	return Description{Issuer: o.issuer.iss, TokenHash: hashText(digestOf(token))}, nil
 }
