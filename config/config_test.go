@@ -51,6 +51,8 @@ func TestAppRefuses(t *testing.T) {
 		"cookie domain in capitals":      {`{"sessions":{"cookie_domain":"Example.com"}}`, "lower-case"},
 		"cookie domain with injection":   {`{"sessions":{"cookie_domain":"example.com; Secure"}}`, "not a domain name"},
 		"keys off with options":          {`{"keys":{"off":true,"header":"X-Key"}}`, "keys.off: "},
+		"key header that Caddy drops":    {`{"keys":{"header":"X_API_Key"}}`, `keys.header: "X_API_Key" is dropped by Caddy`},
+		"key header with a dot":          {`{"keys":{"header":"X.Key"}}`, `keys.header: "X.Key" is dropped by Caddy`},
 		"keys in Authorization":          {`{"keys":{"header":"authorization"}}`, "keys.header: keys in Authorization are always read"},
 		"keys in an identity header":     {`{"keys":{"header":"remote_user"}}`, "tells the app who asks"},
 		"keys in Host":                   {`{"keys":{"header":"Host"}}`, "means something else already"},

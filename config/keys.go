@@ -3,6 +3,7 @@ package config
 import (
 	"net/textproto"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -59,6 +60,10 @@ func (k *Keys) validateHeader() error {
 	}
 	if slices.ContainsFunc(identityHeaders, func(h string) bool { return alias(h) == name }) {
 		return fault(field, "%s tells the app who asks, and is taken off every request: choose another name, such as X-API-Key", k.Header)
+	}
+	if name != strings.ToLower(k.Header) {
+		// It would be read by nobody, and the key count as none.
+		return fault(field, "%q is dropped by Caddy, as many apps take _ and . for -: write letters, digits and hyphens, such as X-API-Key", k.Header)
 	}
 	return nil
 }
