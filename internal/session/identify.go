@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -13,16 +14,18 @@ import (
 // read-only.
 type copied struct {
 	Session
+	parent   *key   // nil: none
 	raw      []byte // as stored, for the compare-and-swap of a touch
 	touching atomic.Bool
 	built    atomic.Pointer[built]
 }
 
-// built is an Identity and the account that it was made from. Holding on to the
-// account keeps its address from being used again, so that comparing pointers
-// is sound.
+// built is an Identity, and the account and parent that it was made from. Holding
+// on to them keeps their addresses from being used again, so that comparing
+// pointers is sound.
 type built struct {
 	account  *identity.Account
+	parent   *copied
 	identity *identity.Identity
 }
 
@@ -33,7 +36,12 @@ func (m *Manager) decode(raw []byte) (*copied, error) {
 		return nil, err
 	}
 	m.limits(s.Remember).clamp(s)
-	return &copied{Session: *s, raw: raw}, nil
+	c := &copied{Session: *s, raw: raw}
+	if s.Parent != "" {
+		k := keyOf(s.Parent)
+		c.parent = &k
+	}
+	return c, nil
 }
 
 // Identify returns who a session cookie stands for. The result is shared, and
@@ -44,23 +52,48 @@ func (m *Manager) decode(raw []byte) (*copied, error) {
 // Any other error means that it could not be found out. Made-up tokens are told
 // by their form where possible, and are never remembered.
 func (m *Manager) Identify(ctx context.Context, token string) (*identity.Identity, error) {
+	_, who, err := m.lookup(ctx, token)
+	return who, err
+}
+
+// Lookup is Identify, and returns the session too. It is shared: treat it as
+// read-only.
+func (m *Manager) Lookup(ctx context.Context, token string) (*Session, *identity.Identity, error) {
+	c, who, err := m.lookup(ctx, token)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &c.Session, who, nil
+}
+
+func (m *Manager) lookup(ctx context.Context, token string) (*copied, *identity.Identity, error) {
 	k, ok := parseToken(token)
 	if !ok {
-		return nil, identity.ErrUnknown
+		return nil, nil, identity.ErrUnknown
 	}
 	now := m.now()
 	c, err := m.find(ctx, &k, now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	who, err := m.identity(ctx, c)
+	var parent *copied
+	if c.parent != nil {
+		if parent, err = m.parentOf(ctx, c, now); err != nil {
+			return nil, nil, err
+		}
+	}
+	who, err := m.identity(ctx, c, parent)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.stale(now) {
 		m.touch(c, now)
 	}
-	return who, nil
+	// A request to a site is one to the portal, too.
+	if parent != nil && parent.stale(now) {
+		m.touch(parent, now)
+	}
+	return c, who, nil
 }
 
 // find returns the session under k, from memory when it can, unless it is over.
@@ -83,15 +116,19 @@ func (m *Manager) find(ctx context.Context, k *key, now time.Time) (*copied, err
 	return c, nil
 }
 
-// readAhead asks for the owner of a session that was seen before while the
-// session itself is read, so that both cost one round trip: whose a session is
-// never changes. The owner is then found in memory; if not, nothing is lost.
+// readAhead asks for the owner and the parent of a session that was seen before
+// while the session itself is read, so that all cost one round trip: whose a
+// session is never changes. They are then found in memory; if not, nothing is
+// lost.
 func (m *Manager) readAhead(ctx context.Context, k *key) {
 	old, seen := m.near.Hint(k[:])
 	if !seen {
 		return
 	}
 	username := old.Username
+	if old.parent != nil {
+		go func() { _, _, _ = m.near.Get(ctx, string(old.parent[:])) }()
+	}
 	go func() { _, _, _ = m.accounts.Account(ctx, username) }() // whoever needs the answer asks again, and hears the error
 }
 
@@ -104,19 +141,34 @@ func (m *Manager) Alive(ctx context.Context, id *identity.Identity) (bool, error
 	if !id.Authenticated() || id.Method != identity.Session || !validID(id.SessionID) {
 		return false, nil
 	}
+	now := m.now()
 	c, found, err := m.near.Get(ctx, keyPrefix+id.SessionID)
 	if err != nil {
 		return false, fmt.Errorf("looking up a session: %w", err)
 	}
-	if !found || c.ID != id.SessionID || c.UserID != id.ID || c.over(m.now()) {
+	if !found || c.ID != id.SessionID || c.UserID != id.ID || c.over(now) {
 		return false, nil
+	}
+	if c.parent != nil {
+		if _, err := m.parentOf(ctx, c, now); err != nil {
+			return false, unlessUnknown(err)
+		}
 	}
 	account, err := m.account(ctx, &c.Session)
 	return account != nil, err
 }
 
-// identity checks the user of a session and returns who they are.
-func (m *Manager) identity(ctx context.Context, c *copied) (*identity.Identity, error) {
+// unlessUnknown is err, or nil when it only says that somebody is not known.
+func unlessUnknown(err error) error {
+	if errors.Is(err, identity.ErrUnknown) {
+		return nil
+	}
+	return err
+}
+
+// identity checks the user of a session, whose parent has been checked, and
+// returns who they are.
+func (m *Manager) identity(ctx context.Context, c, parent *copied) (*identity.Identity, error) {
 	account, err := m.account(ctx, &c.Session)
 	if err != nil {
 		return nil, err
@@ -124,14 +176,10 @@ func (m *Manager) identity(ctx context.Context, c *copied) (*identity.Identity, 
 	if account == nil {
 		return nil, identity.ErrUnknown
 	}
-	if b := c.built.Load(); b != nil && b.account == account {
+	if b := c.built.Load(); b != nil && b.account == account && b.parent == parent {
 		return b.identity, nil
 	}
-	b := &built{account: account, identity: &identity.Identity{
-		Method: identity.Session, Provider: c.Provider, ID: account.ID, Subject: account.ID,
-		Username: account.Username, Email: account.Email, EmailVerified: account.EmailVerified, Name: account.Name,
-		Roles: account.Roles, Groups: account.Groups, Scopes: account.Scopes, AMR: c.AMR, AuthTime: c.AuthTime, SessionID: c.ID,
-	}}
+	b := &built{account: account, parent: parent, identity: newIdentity(c, parent, account)}
 	c.built.Store(b)
 	return b.identity, nil
 }

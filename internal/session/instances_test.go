@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
+	"github.com/gatehouse-proxy/gatehouse/internal/session"
 	"github.com/gatehouse-proxy/gatehouse/internal/store"
 	"github.com/gatehouse-proxy/gatehouse/internal/store/redis"
 	"github.com/gatehouse-proxy/gatehouse/internal/store/storetest"
@@ -95,5 +96,70 @@ func TestTwoInstances(t *testing.T) {
 			}
 			return err == nil
 		})
+	})
+}
+
+// TestSitesOnTwoInstances: the portal's session ends on one instance, and what
+// hangs on it on the other.
+func TestSitesOnTwoInstances(t *testing.T) {
+	ctx := context.Background()
+	server := storetest.Redis(t)
+	here, there := onRedis(t, server.URL()), onRedis(t, server.URL())
+	u, err := here.users.Add(ctx, user.New{Username: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const issuer = "https://id.example.com"
+	onSite := func(t *testing.T) (token string, child *identity.Identity, parent *session.Session) {
+		t.Helper()
+		_, parent, err := here.sessions.Create(ctx, session.Login{
+			Username: u.Username, UserID: u.ID, Epoch: u.Epoch, Provider: "id", ProviderIssuer: issuer, ProviderSubject: "1", ProviderSID: t.Name(), Roles: []string{"editor"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, _, err = there.sessions.Create(ctx, session.Login{Username: u.Username, UserID: u.ID, Epoch: u.Epoch, Parent: parent.ID, Site: "https://a.example"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if child, err = there.sessions.Identify(ctx, token); err != nil || !slices.Equal(child.Roles, []string{"editor"}) {
+			t.Fatal(child, err)
+		}
+		return token, child, parent
+	}
+	ends := func(t *testing.T, token string, child *identity.Identity) {
+		t.Helper()
+		within(t, time.Second, "its end", func() bool { return there.refused(t, token) })
+		if alive, err := there.sessions.Alive(ctx, child); alive || err != nil {
+			t.Error(alive, err)
+		}
+	}
+	t.Run("revoked", func(t *testing.T) {
+		token, child, parent := onSite(t)
+		if err := here.sessions.Revoke(ctx, parent.ID); err != nil {
+			t.Fatal(err)
+		}
+		ends(t, token, child)
+	})
+	t.Run("its session at the provider ends", func(t *testing.T) {
+		token, child, _ := onSite(t)
+		if n, err := here.sessions.RevokeProviderSession(ctx, issuer, t.Name()); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		ends(t, token, child)
+	})
+	t.Run("a role that the provider has taken is gone", func(t *testing.T) {
+		token, _, parent := onSite(t)
+		if _, err := here.sessions.Update(ctx, parent.ID, func(s *session.Session) error { s.Roles = nil; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		within(t, time.Second, "the role", func() bool { return len(there.roles(t, token)) == 0 })
+	})
+	t.Run("of the provider's subject", func(t *testing.T) {
+		token, child, _ := onSite(t)
+		if n, err := there.sessions.RevokeProviderSubject(ctx, "alice", issuer, "1"); n < 2 || err != nil {
+			t.Fatal(n, err)
+		}
+		ends(t, token, child)
 	})
 }

@@ -29,8 +29,9 @@ func (m *Manager) Get(ctx context.Context, id string) (*Session, error) {
 }
 
 // Revoke ends a session, or returns ErrNotFound. It is refused here from the
-// moment this returns, and on other instances as soon as they hear of it. A
-// record that cannot be read is removed like any other.
+// moment this returns, and on other instances as soon as they hear of it, and so
+// are the sessions that hang on it. A record that cannot be read is removed like
+// any other.
 func (m *Manager) Revoke(ctx context.Context, id string) error {
 	if !validID(id) {
 		return ErrNotFound
@@ -44,6 +45,9 @@ func (m *Manager) Revoke(ctx context.Context, id string) error {
 	}
 	if s, err := unmarshal(raw); err == nil {
 		m.unlist(ctx, indexKey(s.Username, id))
+		if s.ProviderSID != "" {
+			m.unlist(ctx, sidKey(s.ProviderIssuer, s.ProviderSID)+id)
+		}
 	}
 	return nil
 }
@@ -52,7 +56,11 @@ func (m *Manager) Revoke(ctx context.Context, id string) error {
 // many there were. A login that is under way meanwhile may slip through: where
 // that matters (a stolen account) let the user's Epoch grow first.
 func (m *Manager) RevokeUser(ctx context.Context, username string) (n int, err error) {
-	prefix := indexKey(username, "")
+	return m.revokeListed(ctx, indexKey(username, ""), func(string) (bool, error) { return true, nil })
+}
+
+// revokeListed ends the sessions of an index, if wanted.
+func (m *Manager) revokeListed(ctx context.Context, prefix string, wanted func(id string) (bool, error)) (n int, err error) {
 	for after := ""; ; {
 		page, err := m.store.Scan(ctx, prefix, after, pageSize)
 		if err != nil {
@@ -60,8 +68,13 @@ func (m *Manager) RevokeUser(ctx context.Context, username string) (n int, err e
 		}
 		for _, e := range page {
 			after = e.Key
-			err := m.Revoke(ctx, strings.TrimPrefix(e.Key, prefix))
-			switch {
+			id := strings.TrimPrefix(e.Key, prefix)
+			if yes, err := wanted(id); err != nil {
+				return n, err
+			} else if !yes {
+				continue
+			}
+			switch err := m.Revoke(ctx, id); {
 			case err == nil:
 				n++
 			case errors.Is(err, ErrNotFound):
@@ -152,6 +165,11 @@ func (m *Manager) current(ctx context.Context, key string, raw []byte) (*Session
 	s := c.Session
 	if keyPrefix+s.ID != key || s.over(m.now()) {
 		return nil, nil //nolint:nilnil // unexported; nil is no session
+	}
+	if c.parent != nil {
+		if _, err := m.parentOf(ctx, c, m.now()); err != nil {
+			return nil, unlessUnknown(err)
+		}
 	}
 	account, err := m.account(ctx, &s)
 	if err != nil || account == nil {

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -28,6 +27,27 @@ type Login struct {
 	// Replaces is the value of the session cookie that came with the login, if
 	// any. That session ends, whosever it was.
 	Replaces string
+
+	// Of a person who comes from a provider; the first two are required then.
+	ProviderIssuer  string
+	ProviderSubject string
+	ProviderSID     string
+	// AuthTime is when the person proved at the provider who they are; zero: it did
+	// not tell, and the session has none. Without a provider it is now.
+	AuthTime time.Time
+	ACR      string
+	Roles    []string
+	Groups   []string
+	Claims   map[string]any // above 16 KiB of JSON they are left out
+	Tokens   []byte         // sealed in the session; at most 128 KiB
+
+	// Parent is the id of the portal's session that this one of a site hangs on,
+	// and Site the site's origin. How the person signed in, and what the provider
+	// says of them, is then the parent's. ParentKey, if known, lets this session's
+	// requests stand by the parent's tokens, too.
+	Parent    string
+	ParentKey Key
+	Site      string
 }
 
 // Create makes a session with a token of its own, and ends the one it replaces:
@@ -44,33 +64,62 @@ func (m *Manager) Create(ctx context.Context, l Login) (token string, s *Session
 	if token, err = newToken(m.rand); err != nil {
 		return "", nil, err
 	}
-	now, lim := m.now(), m.limits(l.Remember)
-	s = &Session{
+	now := m.now()
+	if s, err = m.newSession(ctx, &l, token, now); err != nil {
+		return "", nil, err
+	}
+	raw, err := marshal(s)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := m.end(ctx, l.Replaces); err != nil {
+		return "", nil, fmt.Errorf("ending the session before this login: %w", err)
+	}
+	if err := m.put(ctx, s, raw, now); err != nil {
+		return "", nil, err
+	}
+	return token, s, nil
+}
+
+// put stores a new session. The indexes go first: a session that cannot be listed
+// cannot be ended by its owner, while an entry without a session is only tidied
+// away.
+func (m *Manager) put(ctx context.Context, s *Session, raw []byte, now time.Time) error {
+	entries := []string{indexKey(s.Username, s.ID)}
+	if s.ProviderSID != "" {
+		entries = append(entries, sidKey(s.ProviderIssuer, s.ProviderSID)+s.ID)
+	}
+	for _, entry := range entries {
+		if err := m.store.Put(ctx, entry, stamp(now), s.Expires.Sub(now)); err != nil {
+			return fmt.Errorf("storing a session: %w", err)
+		}
+	}
+	created, err := m.store.Create(ctx, keyPrefix+s.ID, raw, s.Ends().Sub(now))
+	if err != nil {
+		return fmt.Errorf("storing a session: %w", err)
+	}
+	if !created {
+		return errors.New("the random source repeats itself: refusing to share a session")
+	}
+	return m.unlessEnded(ctx, s)
+}
+
+// newSession makes the record of a login.
+func (m *Manager) newSession(ctx context.Context, l *Login, token string, now time.Time) (*Session, error) {
+	lim := m.limits(l.Remember)
+	s := &Session{
 		ID: ID(token), Username: l.Username, UserID: l.UserID, Epoch: l.Epoch,
 		Created: now, AuthTime: now, LastSeen: now, Expires: now.Add(lim.lifetime), Idle: lim.idle,
 		Remember: l.Remember && m.offers, AMR: l.AMR, Provider: l.Provider,
 		ClientIP: short(l.ClientIP), UserAgent: short(l.UserAgent),
 	}
-	raw, err := json.Marshal(s)
-	if err != nil {
-		return "", nil, fmt.Errorf("the session cannot be stored: %w", err)
+	if l.Parent != "" {
+		return s, m.hang(ctx, s, l, token)
 	}
-	if err := m.end(ctx, l.Replaces); err != nil {
-		return "", nil, fmt.Errorf("ending the session before this login: %w", err)
+	if l.ProviderIssuer == "" && l.ProviderSubject == "" {
+		return s, nil
 	}
-	// The index goes first: a session that cannot be listed cannot be ended by
-	// its owner, while an entry without a session is only tidied away.
-	if err := m.store.Put(ctx, indexKey(s.Username, s.ID), stamp(now), lim.lifetime); err != nil {
-		return "", nil, fmt.Errorf("storing a session: %w", err)
-	}
-	created, err := m.store.Create(ctx, keyPrefix+s.ID, raw, s.Ends().Sub(now))
-	if err != nil {
-		return "", nil, fmt.Errorf("storing a session: %w", err)
-	}
-	if !created {
-		return "", nil, errors.New("the random source repeats itself: refusing to share a session")
-	}
-	return token, s, nil
+	return s, m.fromProvider(s, l, token)
 }
 
 // end removes the session of a token; what is no token or no session is fine.

@@ -11,7 +11,11 @@
 // is stored, as the session's public id: a stolen store opens no session. A
 // plain hash is enough, since 256 bits cannot be guessed from it. Look-up is by
 // that hash, so nothing secret is ever compared and there is no comparison to
-// be timed.
+// be timed. What a provider gave us for a person is kept in the session too,
+// encrypted with a key that is made of the token.
+//
+// With one login for many sites, the portal's session is the parent of a session
+// on each site, which is honoured only while its parent is.
 package session
 
 import (
@@ -20,8 +24,25 @@ import (
 	"time"
 )
 
-// ErrNotFound is returned for a session that does not exist or is over.
-var ErrNotFound = errors.New("there is no such session")
+// The errors of a Manager, besides those of the store.
+var (
+	// ErrNotFound is returned for a session that does not exist or is over.
+	ErrNotFound = errors.New("there is no such session")
+	// ErrParent is returned for a session that is to hang on one that is over, of
+	// another login, or a site's itself.
+	ErrParent = errors.New("the portal's session is over, or another login's")
+	// ErrEnded is returned for a login whose session at the provider ended while it
+	// was under way.
+	ErrEnded = errors.New("the session at the provider has ended")
+	// ErrTooLarge is returned for roles, groups or tokens that no session can hold.
+	ErrTooLarge = errors.New("what the provider tells is more than a session can hold")
+	// ErrSealed is returned for what was sealed with another key, for another
+	// session, or is damaged, and ErrNoTokens where nothing was.
+	ErrSealed   = errors.New("what is sealed in the session cannot be opened")
+	ErrNoTokens = errors.New("nothing is sealed in the session")
+	// ErrContended is returned when a session kept changing under an Update.
+	ErrContended = errors.New("the session is being changed by others, try again")
+)
 
 // Session is what is known of one login.
 //
@@ -36,7 +57,7 @@ type Session struct {
 	UserID    string        `json:"user_id"`
 	Epoch     int64         `json:"epoch"` // of the user's record at the login
 	Created   time.Time     `json:"created"`
-	AuthTime  time.Time     `json:"auth_time"` // when the person proved who they are
+	AuthTime  time.Time     `json:"auth_time"` // when the person proved who they are; zero: a provider did not tell
 	LastSeen  time.Time     `json:"last_seen"` // see above
 	Expires   time.Time     `json:"expires"`   // however busy it is
 	Idle      time.Duration `json:"idle_ns"`
@@ -45,6 +66,21 @@ type Session struct {
 	Provider  string        `json:"provider"`
 	ClientIP  string        `json:"client_ip,omitempty"`  // at the login
 	UserAgent string        `json:"user_agent,omitempty"` // at the login, at most 512 bytes
+
+	// Who the person is at an outside provider, and what it said of them. All of it
+	// is empty for people who signed in with a password.
+	ProviderIssuer  string    `json:"provider_issuer,omitempty"`
+	ProviderSubject string    `json:"provider_subject,omitempty"`
+	ProviderSID     string    `json:"provider_sid,omitempty"` // of the session there
+	ACR             string    `json:"acr,omitempty"`
+	Roles           []string  `json:"roles,omitempty"`  // they join the user's own
+	Groups          []string  `json:"groups,omitempty"` // they join the user's own
+	Claims          Claims    `json:"claims,omitempty"`
+	Checked         time.Time `json:"checked,omitzero"` // when the provider last stood by the login
+	Sealed          []byte    `json:"sealed,omitempty"` // see Key
+
+	Parent string `json:"parent,omitempty"` // id of the portal's session that this one hangs on
+	Site   string `json:"site,omitempty"`   // origin of the site that such a session is for
 }
 
 // Ends is when the session will be over if no request comes.
@@ -86,8 +122,13 @@ func unmarshal(raw []byte) (*Session, error) {
 	if err := json.Unmarshal(raw, s); err != nil {
 		return nil, err
 	}
-	if s.ID == "" || s.Username == "" || s.UserID == "" || s.Provider == "" {
+	switch {
+	case s.ID == "" || s.Username == "" || s.UserID == "" || s.Provider == "":
 		return nil, errors.New("id, username, user_id or provider is missing")
+	case (s.ProviderIssuer == "") != (s.ProviderSubject == ""):
+		return nil, errors.New("of provider_issuer and provider_subject one is missing")
+	case s.Parent != "" && !validID(s.Parent):
+		return nil, errors.New("its parent is no session's id")
 	}
 	return s, nil
 }

@@ -23,6 +23,7 @@ type world struct {
 	store    *watched
 	clock    *clock
 	accounts *accounts
+	tokens   map[string]string // by the id of their session, where a test asks for it
 }
 
 func newWorld(t testing.TB, o Options) *world {
@@ -121,6 +122,8 @@ type watched struct {
 	mu            sync.Mutex
 	err           error
 	onSwap        func()
+	onGet         func(key string) error
+	onCreate      func(key string)
 }
 
 func (s *watched) fail(err error) {
@@ -140,7 +143,19 @@ func (s *watched) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	if err := s.fault(); err != nil {
 		return nil, false, err
 	}
+	if s.onGet != nil {
+		if err := s.onGet(key); err != nil {
+			return nil, false, err
+		}
+	}
 	return s.Store.Get(ctx, key)
+}
+
+func (s *watched) Create(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	if s.onCreate != nil {
+		s.onCreate(key)
+	}
+	return s.Store.Create(ctx, key, value, ttl)
 }
 
 func (s *watched) Delete(ctx context.Context, key string) (bool, error) {

@@ -29,6 +29,12 @@ type key [len(keyPrefix) + idLen]byte
 
 func (k *key) id() []byte { return k[len(keyPrefix):] }
 
+// keyOf is the store key of a valid id.
+func keyOf(id string) (k key) {
+	copy(k[copy(k[:], keyPrefix):], id)
+	return k
+}
+
 func newToken(rand io.Reader) (string, error) {
 	var raw [tokenBytes]byte
 	if _, err := io.ReadFull(rand, raw[:]); err != nil {

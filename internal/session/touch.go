@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 )
 
@@ -44,7 +43,7 @@ func (m *Manager) write(c *copied, seen time.Time) {
 	s := c.Session
 	s.LastSeen = seen
 	ttl := s.Ends().Sub(m.now())
-	raw, err := json.Marshal(&s)
+	raw, err := marshal(&s)
 	if err == nil && ttl > 0 {
 		// Not swapped: ended, or touched by somebody else. Both are well.
 		_, err = m.store.Swap(ctx, keyPrefix+c.ID, c.raw, raw, ttl)
