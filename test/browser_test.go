@@ -2,8 +2,10 @@ package test
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +198,67 @@ func TestAccountPage(t *testing.T) {
 	do(t, ctx, "this browser stays signed in", open(s.url("/_gatehouse/account")), visible("#profile"))
 	if a := elsewhere.tryLogin(s, "alice", fresh); a.StatusCode != 303 {
 		t.Errorf("the new password does not work: %d", a.StatusCode)
+	}
+}
+
+// TestKeysOnAccountPage makes a key by hand, copies it, uses it in a program, and
+// revokes it.
+func TestKeysOnAccountPage(t *testing.T) {
+	s := newServer(t, "", "gatehouse {\n\t\tallow scope reports:read\n\t}").start()
+	s.addUser("alice", "--scope", "reports:read", "--scope", "reports:write")
+	ctx := newBrowser(t)
+	account := func(what string) {
+		t.Helper()
+		do(t, ctx, what, open(s.url("/_gatehouse/account")), visible("#keys-head"))
+	}
+	do(t, ctx, "sign in", open(s.url("/_gatehouse/login?return_to=/_gatehouse/account")), visible("#password"),
+		keys("#username", "alice"), keys("#password", aPassword), submit("#password"), visible("#key-description"))
+
+	do(t, ctx, "a key without a scope is refused", keys("#key-description", "laptop <b>script</b>"),
+		keys("#key-current", aPassword), submit("#key-current"), visible("#scope-error"))
+	shoot(t, ctx, "key-refused")
+	do(t, ctx, "so is a wrong password", chromedp.Click(css("#key-scope-0")), chromedp.SetValue(css("#key-days"), "7"),
+		keys("#key-current", "wrong"), submit("#key-current"), visible("#current-error"))
+	if made := s.mustCLI("", "key", "list"); !strings.Contains(made, "There are no keys") {
+		t.Fatalf("a key was made all the same:\n%s", made)
+	}
+	do(t, ctx, "what was filled in is still there, but for the password", keys("#key-current", aPassword),
+		submit("#key-current"), visible("textarea#key"))
+	key := ask(t, ctx, "the key", chromedp.Evaluate[string](`document.querySelector("#key").value`))
+	if !regexp.MustCompile(`^gh_[0-9A-Za-z]{12}_[0-9A-Za-z]{38}$`).MatchString(key) {
+		t.Fatalf("the page shows %q", key)
+	}
+	shoot(t, ctx, "key-made")
+
+	program, page := newVisitor(t), s.url("/reports")
+	if user := program.get(page, bearer(key)...).echo(t).Headers["Remote-User"]; len(user) != 1 || user[0] != "alice" {
+		t.Errorf("the app sees %q", user)
+	}
+	account("the key is shown once only")
+	html := ask(t, ctx, "the page", chromedp.Evaluate[string](`document.documentElement.outerHTML`))
+	text := ask(t, ctx, "its text", chromedp.Text(css("ul.keys")))
+	id, secret, _ := strings.Cut(strings.TrimPrefix(key, "gh_"), "_")
+	if strings.Contains(html, secret) {
+		t.Error("the account page has the key again")
+	}
+	if !strings.Contains(text, "laptop <b>script</b>") || !strings.Contains(text, id) || !strings.Contains(text, "reports:read") ||
+		strings.Contains(text, "reports:write") {
+		t.Errorf("the list shows:\n%s", text)
+	}
+	var made struct{ Created, Expires time.Time }
+	if err := json.Unmarshal([]byte(s.mustCLI("", "--json", "key", "show", id)), &made); err != nil || made.Expires.Sub(made.Created) != 7*24*time.Hour {
+		t.Errorf("the key is not for 7 days: %+v %v", made, err)
+	}
+	shoot(t, ctx, "account-keys")
+
+	do(t, ctx, "revoke it", chromedp.Click(css(`a[href*="keys/revoke"]`)), visible(`form[action$="keys/revoke"]`))
+	shoot(t, ctx, "key-revoke")
+	do(t, ctx, "yes", chromedp.Click(css(`form[action$="keys/revoke"] button`)), visible("[role=status]"), gone("ul.keys"))
+	if a := program.get(page, bearer(key)...); a.StatusCode != 401 {
+		t.Errorf("the revoked key: %d", a.StatusCode)
+	}
+	if strings.Contains(s.log.String(), secret) {
+		t.Error("the key is in the log")
 	}
 }
 
