@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -662,5 +663,83 @@ func TestRevokedTokenAfterReload(t *testing.T) {
 	v.get(s.url("/"), bearer(idp.token(nil))...).echo(t)
 	if out := s.mustCLI("", "token", "list"); !strings.Contains(out, "All tokens of dave issued before") || !strings.Contains(out, "from renamed") {
 		t.Error(out)
+	}
+}
+
+// TestNamesFromElsewhere: a token may call its bearer what it likes, and is not the
+// user, the service or the session of that name.
+func TestNamesFromElsewhere(t *testing.T) {
+	idp := startIssuer(t)
+	s := newServer(t, `gatehouse {
+		jwt id {
+			issuer `+idp.url+`
+			audience https://reports.example.com
+		}
+	}`, "gatehouse {\n allow user alice robot\n allow provider local\n allow email alice@example.com\n}").start()
+	s.addUser("alice", "--email", "alice@example.com", "--scope", "x")
+	s.mustCLI("", "service", "add", "robot", "--scope", "x")
+	v := newVisitor(t)
+	for name, claims := range map[string]map[string]any{
+		"subject of a user":      {"sub": "alice"},
+		"subject of a service":   {"sub": "robot"},
+		"user name not asked":    {"username": "alice", "preferred_username": "alice", "name": "alice"},
+		"address not verified":   {"email": "alice@example.com"},
+		"address as text":        {"email": "alice@example.com", "email_verified": "true"},
+		"provider of its own":    {"provider": "local", "method": "session"},
+		"the claims of a key":    {"key_id": "AAAAAAAAAAAA", "id": "usr_1"},
+		"line break in its name": {"sub": "alice\r\nRemote-Roles: admin"},
+	} {
+		if a := v.get(s.url("/"), bearer(idp.token(claims))...); a.StatusCode != http.StatusForbidden && a.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", name, a.StatusCode, a.body)
+		}
+	}
+	for _, owner := range []string{"alice", "robot"} {
+		k := s.addKey(owner, "--scope", "x")
+		if e := v.get(s.url("/"), bearer(k.Key)...).echo(t); e.Headers["Remote-User"][0] != owner {
+			t.Errorf("%v", e.Headers)
+		}
+		// A user is no service, and the other way round, to whoever manages them.
+		for _, args := range [][]string{{"user", "disable"}, {"service", "disable"}} {
+			out, err := s.cli("", append(args, owner)...)
+			if wrong := (args[0] == "user") != (owner == "alice"); wrong != (err != nil) {
+				t.Errorf("%v %s: %v %s", args, owner, err, out)
+			}
+		}
+		if a := v.get(s.url("/"), bearer(k.Key)...); a.StatusCode != http.StatusUnauthorized {
+			t.Errorf("the key of %s, who is disabled: %d", owner, a.StatusCode)
+		}
+	}
+}
+
+// TestMadeUpKids: strangers' tokens make the gate ask their issuer no more than once,
+// and hold up nobody whose key is known.
+func TestMadeUpKids(t *testing.T) {
+	idp := startIssuer(t)
+	s := reportsGate(t, idp.url, "").start()
+	good := bearer(idp.token(nil))
+	newVisitor(t).get(s.url("/"), good...).echo(t)
+	parts := strings.Split(good[1], ".")
+	var all sync.WaitGroup
+	for n := range 8 {
+		all.Go(func() {
+			v := newVisitor(t)
+			for i := range 50 {
+				token := "Bearer " + b64([]byte(fmt.Sprintf(`{"alg":"ES256","typ":"at+jwt","kid":"%d-%d"}`, n, i))) + "." + parts[1] + "." + parts[2]
+				if a, err := v.try(http.MethodGet, s.url("/"), nil, "Authorization", token); err != nil || a.StatusCode != http.StatusUnauthorized {
+					t.Errorf("%d %v", a.StatusCode, err)
+				}
+			}
+		})
+	}
+	for range 50 {
+		if a, err := newVisitor(t).try(http.MethodGet, s.url("/"), nil, good...); err != nil || a.StatusCode != http.StatusOK {
+			t.Errorf("a good token: %d %v", a.StatusCode, err)
+		}
+	}
+	all.Wait()
+	idp.mu.Lock()
+	defer idp.mu.Unlock()
+	if idp.fetches > 2 {
+		t.Errorf("the issuer was asked for its keys %d times", idp.fetches)
 	}
 }
