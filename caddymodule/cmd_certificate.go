@@ -95,7 +95,15 @@ func listCertificatesCommand(c *call) error {
 	if err := c.request(http.MethodGet, "/certificates?owner="+url.QueryEscape(c.text("owner")), nil, &page); err != nil {
 		return err
 	}
+	owner := c.text("owner")
+	if owner != "" {
+		page.Revoked = page.Revoked[:0] // revocations have no owner
+	}
 	if len(page.Bindings)+len(page.Revoked) == 0 && !c.json() {
+		if owner != "" {
+			c.say("No certificate is bound to %s.", clean(owner))
+			return nil
+		}
 		c.say("No certificate is bound to anybody, and none is revoked.")
 		return nil
 	}
