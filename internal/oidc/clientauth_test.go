@@ -199,13 +199,15 @@ func TestOptionsOfClientAuthentication(t *testing.T) {
 		change func(*Options)
 		reason string
 	}{
-		"nothing":                    {func(o *Options) { o.ClientSecret = "" }, "client_secret is missing"},
-		"unknown":                    {func(o *Options) { o.Auth = "client_secret_jwt" }, "not known"},
-		"Basic without a secret":     {func(o *Options) { o.Auth, o.ClientSecret = "client_secret_basic", "" }, "lacks"},
-		"post without a secret":      {func(o *Options) { o.Auth, o.ClientSecret = "client_secret_post", "" }, "lacks"},
-		"JWT without a key":          {func(o *Options) { o.Auth, o.ClientSecret = "private_key_jwt", "" }, "lacks"},
-		"TLS without a certificate":  {func(o *Options) { o.Auth, o.ClientSecret = "tls_client_auth", "" }, "lacks"},
-		"an empty certificate":       {func(o *Options) { o.Auth, o.ClientSecret, o.ClientCertificate = "tls_client_auth", "", &tls.Certificate{} }, "lacks"},
+		"nothing":                   {func(o *Options) { o.ClientSecret = "" }, "client_secret is missing"},
+		"unknown":                   {func(o *Options) { o.Auth = "client_secret_jwt" }, "not known"},
+		"Basic without a secret":    {func(o *Options) { o.Auth, o.ClientSecret = "client_secret_basic", "" }, "lacks"},
+		"post without a secret":     {func(o *Options) { o.Auth, o.ClientSecret = "client_secret_post", "" }, "lacks"},
+		"JWT without a key":         {func(o *Options) { o.Auth, o.ClientSecret = "private_key_jwt", "" }, "lacks"},
+		"TLS without a certificate": {func(o *Options) { o.Auth, o.ClientSecret = "tls_client_auth", "" }, "lacks"},
+		"an empty certificate": {func(o *Options) {
+			o.Auth, o.ClientSecret, o.ClientCertificate = "tls_client_auth", "", &tls.Certificate{}
+		}, "lacks"},
 		"JWT with a secret":          {func(o *Options) { o.Auth, o.PrivateKey = "private_key_jwt", ecKey() }, "does not go with"},
 		"none with a secret":         {func(o *Options) { o.Auth = "none" }, "does not go with"},
 		"secret with a key":          {func(o *Options) { o.PrivateKey = ecKey() }, "does not go with"},

@@ -157,8 +157,8 @@ func TestOIDCCClientTestUserInfoInvalidSub(t *testing.T) {
 
 func TestOIDCCClientTestNonce(t *testing.T) {
 	w := newWorld(t)
-	first, _ := w.begin(Request{})
-	second, _ := w.begin(Request{})
+	first, _ := w.start(Request{})
+	second, _ := w.start(Request{})
 	if len(first.Nonce) != 43 || first.Nonce == second.Nonce {
 		t.Errorf("%q %q", first.Nonce, second.Nonce)
 	}
@@ -345,7 +345,7 @@ func TestOIDCCClientTestSigningKeyRotationJustBeforeSigning(t *testing.T) {
 // while, and the older one may have signed.
 func TestOIDCCClientTestSigningKeyRolloverOPSigningKey(t *testing.T) {
 	w := newWorld(t)
-	pending, callback := w.begin(Request{})
+	pending, callback := w.start(Request{})
 	w.op.Rotate("RS256", true)
 	if _, err := w.Finish(t.Context(), pending, callback); err != nil {
 		t.Error(err)

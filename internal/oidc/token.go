@@ -153,7 +153,8 @@ func (p *Provider) checkSignature(ctx context.Context, k *known, t *token, check
 	case err == nil || errors.Is(err, ErrInvalid):
 		return err
 	case errors.Is(keys.err, ErrUnavailable) || keys.err != nil && ctx.Err() != nil:
-		return unavailable("the keys of provider %s: %w", p.o.Name, keys.err)
+		// Its text may quote what the provider sent.
+		return unavailable("the keys of provider %s: %s", p.o.Name, clean(keys.err.Error(), 200))
 	case keys.err != nil:
 		return invalid("its signature is wrong")
 	}

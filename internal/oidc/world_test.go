@@ -96,7 +96,7 @@ type readCloser struct{ *bytes.Reader }
 func (readCloser) Close() error { return nil }
 
 // begin starts a login and lets the browser go there and come back.
-func (w *world) begin(r Request) (*Pending, url.Values) {
+func (w *world) start(r Request) (*Pending, url.Values) {
 	w.t.Helper()
 	if r.RedirectURL == "" {
 		r.RedirectURL = testCallback
@@ -130,7 +130,7 @@ func (w *world) visit(address string) url.Values {
 // login goes all the way.
 func (w *world) login(r Request) (*Login, error) {
 	w.t.Helper()
-	pending, callback := w.begin(r)
+	pending, callback := w.start(r)
 	return w.Finish(w.t.Context(), pending, callback)
 }
 
