@@ -64,6 +64,7 @@ func believesAll(c *caddytls.ClientAuthentication) string {
 }
 
 func namesAuthorities(c *caddytls.ClientAuthentication) bool {
+	//lint:ignore SA1019 configurations that have the old options are still valid
 	return len(c.TrustedCACerts)+len(c.TrustedCACertPEMFiles)+len(c.CARaw) > 0
 }
 

@@ -66,7 +66,7 @@ func (a *App) issuer(j config.JWT) (jwt.Issuer, error) {
 	if j.Introspection.Asked() {
 		in, err := jwt.NewIntrospector(jwt.IntrospectorOptions{
 			URL: j.Introspection.URL, ClientID: j.Introspection.ClientID, ClientSecret: string(j.Introspection.ClientSecret),
-			Cache: time.Duration(j.Introspection.Cache),
+			Cache:   time.Duration(j.Introspection.Cache),
 			OnFetch: func(result string) { a.metrics.fetched(j.Name, result) },
 		})
 		if err != nil {
