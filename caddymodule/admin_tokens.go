@@ -87,6 +87,11 @@ func (c *adminCall) revocation(in tokenRevocation) (r jwt.Revocation, err error)
 	}
 	r = jwt.Revocation{Issuer: issuer, JTI: in.JTI, SID: in.SID, Subject: in.Subject, Note: in.Note}
 	if in.Before != nil {
+		// One in the future would also refuse tokens that are not made yet, and
+		// nothing takes it back.
+		if time.Until(*in.Before) > time.Minute {
+			return r, bad("issued_before is in the future: it would refuse tokens that are yet to be issued")
+		}
 		r.Before = *in.Before
 	}
 	return r, nil

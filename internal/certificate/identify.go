@@ -46,11 +46,17 @@ func (r *Registry) Identify(ctx context.Context, chain []*x509.Certificate) (*id
 	case i > 0:
 		return nil, k.refuse("the authority " + k.fingerprints[i] + " of its chain is revoked")
 	}
-	b, err := r.binding(ctx, k.byPrint, k.byName)
-	if err != nil {
-		return nil, err
+	names := []string{k.byPrint, k.byName}
+	if k.nameless != "" {
+		names = names[:1]
 	}
-	if b == nil {
+	b, err := r.binding(ctx, names...)
+	switch {
+	case err != nil:
+		return nil, err
+	case b == nil && k.nameless != "":
+		return nil, k.refuse(k.nameless)
+	case b == nil:
 		return k.unbound, nil
 	}
 	return r.owned(ctx, k, b)

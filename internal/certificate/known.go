@@ -27,7 +27,8 @@ type known struct {
 	from, until  time.Time          // when all its certificates are valid
 	revoked      []string           // keys of the records that would revoke one of them
 	byPrint      string             // key of a binding by fingerprint
-	byName       string             // key of a binding by name
+	byName       string             // key of a binding by name; "" without one
+	nameless     string             // why it has no name, and is nobody unless bound by its fingerprint; "" with one
 	unbound      *identity.Identity // who it is as long as it is bound to nobody
 	built        atomic.Pointer[built]
 	fingerprints []string
@@ -36,6 +37,9 @@ type known struct {
 // refuse names the certificate to the operator: an authority vouches for its
 // name.
 func (k *known) refuse(reason string) *identity.Refusal {
+	if k.nameless != "" {
+		return &identity.Refusal{Reason: reason + " (certificate " + k.fingerprints[0] + ")"}
+	}
 	return &identity.Refusal{Reason: reason + " (certificate " + k.fingerprints[0] + ")", Who: k.unbound.Subject}
 }
 
@@ -54,9 +58,9 @@ func (r *Registry) learn(chain []*x509.Certificate, prints []string) (*known, *i
 	if len(leaf.Raw) > maxDER {
 		return refuse("it is larger than 32 KiB")
 	}
-	name, reason := nameOf(r.source, leaf)
-	if reason != "" {
-		return refuse(reason)
+	name, nameless := nameOf(r.source, leaf)
+	if nameless != "" {
+		name = prints[0]
 	}
 	claims, reason := claimsOf(leaf, prints)
 	if reason != "" {
@@ -65,14 +69,17 @@ func (r *Registry) learn(chain []*x509.Certificate, prints []string) (*known, *i
 	issuer, _ := claims["issuer"].(string)
 	k := &known{
 		from: leaf.NotBefore, until: leaf.NotAfter, fingerprints: prints,
-		byPrint: key(bindingKind, prints[0]), byName: key(bindingKind, name),
+		byPrint: key(bindingKind, prints[0]), nameless: nameless,
 		unbound: &identity.Identity{
 			Method: identity.Certificate, Provider: Provider, Issuer: issuer, Subject: name,
 			Claims: claims, Credential: prints[0],
 		},
 	}
-	if r.source == SANEmail { // the authority vouches for it
-		k.unbound.Email, k.unbound.EmailVerified = name, true
+	if nameless == "" {
+		k.byName = key(bindingKind, name)
+		if r.source == SANEmail { // the authority vouches for it
+			k.unbound.Email, k.unbound.EmailVerified = name, true
+		}
 	}
 	for i, c := range chain {
 		k.revoked = append(k.revoked, key(revocationKind, prints[i]))

@@ -122,6 +122,22 @@ func TestBound(t *testing.T) {
 			t.Errorf("%+v", id)
 		}
 	})
+	t.Run("by fingerprint, without a name of its own", func(t *testing.T) {
+		h := newHouse(t, SANURI)
+		nameless := h.client(func(c *x509.Certificate) { c.URIs = nil })
+		h.refused("no URI", "", h.chain(nameless)...)
+		h.bind("job", Fingerprint(nameless))
+		if id := h.in(nameless); id.ID != "svc_1" || id.Username != "job" || id.Subject != Fingerprint(nameless) || id.Email != "" {
+			t.Errorf("%+v", id)
+		}
+		if alive, err := h.Alive(t.Context(), h.in(nameless)); err != nil || !alive {
+			t.Errorf("%v %v", alive, err)
+		}
+		if err := h.Unbind(t.Context(), "job", Fingerprint(nameless)); err != nil {
+			t.Fatal(err)
+		}
+		h.refused("no URI", "", h.chain(nameless)...)
+	})
 	t.Run("what is bound to whom", func(t *testing.T) {
 		got, err := h.Bindings(t.Context(), "")
 		if err != nil || len(got) != 2 || got[0].Ref != "alice@example.com" || got[0].Owner != "alice" || got[0].OwnerID != "usr_1" ||

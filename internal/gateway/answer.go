@@ -94,10 +94,15 @@ func (e *exchange) login() bool {
 	if problem.Navigation(e.r) && !e.gate.o.NoLogin {
 		return e.redirect("")
 	}
-	return e.problem(problem.Problem{
+	p := problem.Problem{
 		Status: http.StatusUnauthorized, Kind: problem.NotSignedIn, Title: "Not signed in",
 		Detail: "Sign in first, then try again.", Challenge: e.wanted(),
-	})
+	}
+	if e.gate.o.NoLogin {
+		p.Kind, p.Title = problem.NoCredential, "A credential is needed"
+		p.Detail = "This is for programs: send a key or token, or show a client certificate. Signing in does not help here."
+	}
+	return e.problem(p)
 }
 
 // stepUp asks a known caller for more (RFC 9470).
@@ -138,7 +143,7 @@ func (e *exchange) refuse() bool {
 // badCredential refuses a credential that is there and wrong.
 func (e *exchange) badCredential(challenge string) bool {
 	if challenge == "" {
-		challenge = `Bearer error="invalid_token"`
+		challenge = `Bearer realm="` + realm(e.gate.o.Site.Host) + `", error="invalid_token"`
 	}
 	e.record(BadCredential)
 	return e.problem(problem.Problem{

@@ -63,7 +63,7 @@ func TestOneCredentialPerRequest(t *testing.T) {
 				t.Fatalf("status %d, want %d", res.StatusCode, c.status)
 			}
 			if c.status == 401 {
-				if got := res.Header.Get("WWW-Authenticate"); got != `Bearer error="invalid_token"` {
+				if got := res.Header.Get("WWW-Authenticate"); got != `Bearer realm="app.example.com", error="invalid_token"` {
 					t.Errorf("WWW-Authenticate: %q", got)
 				}
 				if s.record(t).Verdict != BadCredential {

@@ -19,6 +19,7 @@ type Kind string
 const (
 	BadRequest    Kind = "bad-request"
 	NotSignedIn   Kind = "not-signed-in"
+	NoCredential  Kind = "credential-needed" // and signing in would not help
 	StepUp        Kind = "step-up-required"
 	BadCredential Kind = "bad-credential"
 	Forbidden     Kind = "forbidden"
