@@ -56,14 +56,14 @@ func (u *User) checkKind() error {
 }
 
 // cleanLabels sorts labels and removes duplicates. Labels are compared byte by
-// byte in policies, so they are kept in one normal form (NFC).
+// byte in policies, so they are kept in one normal form.
 func cleanLabels(field string, labels []string) ([]string, error) {
 	if len(labels) == 0 {
 		return nil, nil
 	}
 	out := make([]string, 0, len(labels))
 	for _, l := range labels {
-		l = norm.NFC.String(l)
+		l = NormalizeLabel(l)
 		if err := CheckLabel(l); err != nil {
 			var bad *InvalidError
 			if errors.As(err, &bad) {

@@ -115,9 +115,10 @@ func (d *Directory) unlist(ctx context.Context, name string, id FederatedID) (*U
 }
 
 // FindByVerifiedEmail returns the person who has an address that is verified, or
-// ErrNotFound, or ErrAmbiguous when several have it. The domain is compared
-// without regard to case, the local part exactly. It reads all users, and says so
-// when one of them cannot be read: it may be another with that address.
+// ErrNotFound, or ErrAmbiguous when several have it, of those whose records were
+// made here. The domain is compared without regard to case, the local part
+// exactly. It reads all users, and says so when one of them cannot be read: it may
+// be another with that address.
 func (d *Directory) FindByVerifiedEmail(ctx context.Context, email string) (*User, error) {
 	email, err := cleanEmail(email)
 	if err != nil || email == "" {
@@ -128,7 +129,7 @@ func (d *Directory) FindByVerifiedEmail(ctx context.Context, email string) (*Use
 		switch {
 		case damaged != nil:
 			return false, damaged
-		case u.Service || !u.EmailVerified || u.Email != email:
+		case u.Service || u.Provider != "" || !u.EmailVerified || u.Email != email:
 			return true, nil
 		case found != nil:
 			return false, ErrAmbiguous

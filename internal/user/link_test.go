@@ -101,6 +101,14 @@ func TestFindByVerifiedEmail(t *testing.T) {
 		first(t, d, atGoogle(fmt.Sprint("filler", len(everybody(t, d)))), "m")
 	}
 	add(t, d, New{Username: "zoe", Email: "zoe@example.com", EmailVerified: true}) // on another page
+	// What a provider says in records of its own neither is such an address nor
+	// makes one ambiguous.
+	for i, email := range []string{"alice@example.com", "theirs@example.com"} {
+		n := New{Email: email, EmailVerified: true}
+		if _, err := d.AddFederated(t.Context(), n, atGoogle(fmt.Sprint("claims", i)), []string{"theirs"}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for email, want := range map[string]struct {
 		name string
 		err  error
@@ -108,7 +116,7 @@ func TestFindByVerifiedEmail(t *testing.T) {
 		"alice@example.com": {"alice", nil}, "alice@EXAMPLE.com": {"alice", nil}, "zoe@example.com": {"zoe", nil},
 		"half@example.com": {"half-1", nil}, "twin@example.com": {"", ErrAmbiguous}, "carol@example.com": {"", ErrNotFound},
 		"Alice@example.com": {"", ErrNotFound}, "alice@example.com.evil.com": {"", ErrNotFound}, "": {"", ErrNotFound},
-		"alice@example.com\x00": {"", ErrNotFound}, "nobody@example.com": {"", ErrNotFound},
+		"alice@example.com\x00": {"", ErrNotFound}, "nobody@example.com": {"", ErrNotFound}, "theirs@example.com": {"", ErrNotFound},
 	} {
 		u, err := d.FindByVerifiedEmail(t.Context(), email)
 		if !errors.Is(err, want.err) || (u == nil) != (want.err != nil) || u != nil && u.Username != want.name {

@@ -123,6 +123,10 @@ func invisible(r rune) bool {
 	return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
+// NormalizeLabel returns the one spelling in which the name of a role or group is
+// kept and compared: Unicode NFC.
+func NormalizeLabel(s string) string { return norm.NFC.String(s) }
+
 // CheckLabel says what is wrong with the name of a role or group, or returns
 // nil. The comma is refused because headers carry lists of them, and a label
 // that holds one would read as two. Errors are *InvalidError with field "label".
