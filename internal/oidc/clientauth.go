@@ -54,9 +54,11 @@ func (o *Options) checkAuth() error {
 
 func usable(c *tls.Certificate) bool { return c != nil && len(c.Certificate) > 0 }
 
-// authenticate adds what proves who we are to a request to the provider's back
-// channel.
-func (p *Provider) authenticate(m *metadata, header http.Header, form url.Values) error {
+// authenticate adds what proves who we are to a request to one of the provider's
+// endpoints. An assertion is for that endpoint alone: metadata that name an
+// honest provider's token endpoint beside an attacker's other ones must not bring
+// him what is good at the honest one.
+func (p *Provider) authenticate(m *metadata, endpoint string, header http.Header, form url.Values) error {
 	auth := p.o.Auth
 	if auth == "" {
 		auth = authBasic
@@ -74,7 +76,7 @@ func (p *Provider) authenticate(m *metadata, header http.Header, form url.Values
 		form.Set("client_id", p.o.ClientID)
 		form.Set("client_secret", p.o.ClientSecret)
 	case authPrivateKey:
-		assertion, err := p.assertion(m.token)
+		assertion, err := p.assertion(endpoint)
 		if err != nil {
 			return err
 		}

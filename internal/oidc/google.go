@@ -17,6 +17,8 @@ func google() preset {
 		issuer:  issuer,
 		claims:  map[string]string{fieldUsername: "", fieldRoles: "", fieldGroups: ""},
 		offline: "-",
+		// Without a contract of its own it tells no auth_time.
+		noStepUp: true,
 		ask: func(o *Options, q url.Values) {
 			switch len(o.HostedDomains) {
 			case 0:

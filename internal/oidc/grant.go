@@ -35,7 +35,7 @@ func (t Tokens) LogValue() slog.Value { return slog.StringValue(t.String()) }
 // grant asks the token endpoint (RFC 6749 sections 4.1.3, 5, 6).
 func (p *Provider) grant(ctx context.Context, m *metadata, form url.Values) (Tokens, error) {
 	header := http.Header{}
-	if err := p.authenticate(m, header, form); err != nil {
+	if err := p.authenticate(m, m.token, header, form); err != nil {
 		return Tokens{}, err
 	}
 	began := p.o.Clock()

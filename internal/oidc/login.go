@@ -65,7 +65,7 @@ func (p *Provider) Begin(ctx context.Context, r Request) (string, *Pending, erro
 	if len(pending.ACRValues) == 0 {
 		pending.ACRValues = p.o.ACRValues
 	}
-	if (pending.MaxAge != nil || len(pending.ACRValues) > 0) && !p.openID() {
+	if (pending.MaxAge != nil || len(pending.ACRValues) > 0) && !p.CanStepUp() {
 		return "", nil, ErrNoStepUp
 	}
 	if slices.ContainsFunc(pending.ACRValues, func(s string) bool { return !scopeToken(s) }) {

@@ -82,7 +82,7 @@ func (p *Provider) Revoke(ctx context.Context, t Tokens) error {
 			continue
 		}
 		header, form := http.Header{}, url.Values{"token": {one.token}, "token_type_hint": {one.hint}}
-		if err := p.authenticate(k.meta, header, form); err != nil {
+		if err := p.authenticate(k.meta, k.meta.revocation, header, form); err != nil {
 			return err
 		}
 		a, err := p.web.post(ctx, k.meta.revocation, header, form)

@@ -161,8 +161,8 @@ func (o *Options) checkRequest(p preset) error {
 		return errors.New("scope openid is missing")
 	case !plainOAuth && o.Keys == nil:
 		return errors.New("there are no keys to check tokens with")
-	case plainOAuth && (len(o.ACRValues) > 0 || o.MaxAge != 0):
-		return errors.New("acr_values and max_age cannot be had from a provider without OpenID Connect")
+	case !p.stepsUp() && (len(o.ACRValues) > 0 || o.MaxAge != 0):
+		return fmt.Errorf("acr_values and max_age cannot be had from %s", o.Preset)
 	case o.MaxAge < 0:
 		return errors.New("max_age is negative")
 	case slices.Contains(strings.Fields(o.Prompt), "none"):

@@ -26,7 +26,7 @@ func TestOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Close()
-	if p.Name() != "test" || !p.CanStepUp() || strings.Join(p.o.Scopes, " ") != "openid email profile" || strings.Join(p.o.Algorithms, " ") != "RS256 ES256 EdDSA PS256" {
+	if p.Name() != "test" || p.Issuer() != testIssuer || !p.CanStepUp() || strings.Join(p.o.Scopes, " ") != "openid email profile" || strings.Join(p.o.Algorithms, " ") != "RS256 ES256 EdDSA PS256" {
 		t.Errorf("%+v", p.o)
 	}
 	if s := fmt.Sprintf("%v %+v %s", p, p, p); strings.Contains(s, "secret") {
@@ -44,6 +44,8 @@ func TestOptions(t *testing.T) {
 		"an issuer that is none":  {func(o *Options) { o.Issuer = "op.example.com" }, "no URL"},
 		"an issuer with a query":  {func(o *Options) { o.Issuer = testIssuer + "?x=1" }, "query"},
 		"a fragment":              {func(o *Options) { o.Issuer = testIssuer + "#x" }, "fragment"},
+		"no host":                 {func(o *Options) { o.Issuer = "https://:443/x" }, "no URL"},
+		"max_age at Google":       {func(o *Options) { o.Preset, o.Issuer, o.MaxAge = "google", "", time.Hour }, "cannot be had"},
 		"an empty fragment":       {func(o *Options) { o.Issuer = testIssuer + "#" }, "fragment"},
 		"a user in the issuer":    {func(o *Options) { o.Issuer = "https://a@op.example.com" }, "user"},
 		"a line break":            {func(o *Options) { o.Issuer = testIssuer + "\n" }, "no URL"},

@@ -9,11 +9,13 @@ import (
 // preset is what we know of a provider beforehand. The zero value is a provider
 // that follows the specifications.
 type preset struct {
-	issuer  string            // default
-	scopes  []string          // default, instead of openid email profile
-	claims  map[string]string // default, over the usual ones; "" unmaps
-	needed  []string          // fields that UserInfo is asked for, besides the usual ones
-	offline string            // the scope that gives a refresh token: never asked for if "-"; "": if it is offered
+	issuer string            // default
+	scopes []string          // default, instead of openid email profile
+	claims map[string]string // default, over the usual ones; "" unmaps
+	needed []string          // fields that UserInfo is asked for, besides the usual ones
+	// noStepUp: it heeds neither max_age nor acr_values, or does not show it.
+	noStepUp bool
+	offline  string // the scope that gives a refresh token: never asked for if "-"; "": if it is offered
 
 	// prepare checks and completes the options of this preset.
 	prepare func(*Options) error
@@ -60,6 +62,8 @@ func presetOf(name string) (preset, error) {
 	}
 	return preset{}, fmt.Errorf("there is no preset %.40q: choose from auth0 github gitlab google keycloak microsoft okta, or leave it out", name)
 }
+
+func (p preset) stepsUp() bool { return p.endpoints == nil && !p.noStepUp }
 
 // ours reports whether a response or token names our issuer.
 func (p *Provider) ours(iss string) bool {

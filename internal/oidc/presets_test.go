@@ -133,6 +133,9 @@ func TestGoogle(t *testing.T) {
 	if _, ok := p.EndSessionURL(l.Tokens.ID, "", ""); ok {
 		t.Error("Google ends no sessions")
 	}
+	if _, _, err := p.Begin(t.Context(), Request{RedirectURL: testCallback, MaxAge: new(time.Duration)}); !errors.Is(err, ErrNoStepUp) || p.CanStepUp() {
+		t.Error("Google would not tell whether it was one:", err)
+	}
 	t.Run("the short spelling of its issuer", func(t *testing.T) {
 		r := record(t, "google")
 		r.IDToken["iss"] = "accounts.google.com"

@@ -31,7 +31,7 @@ func (o *OP) authenticated(r *http.Request) bool {
 	case "client_secret_post":
 		return !basic && form.Get("client_id") == c.ID && form.Get("client_secret") == c.Secret
 	case "private_key_jwt":
-		return form.Get("client_assertion_type") == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" && o.asserted(assertion)
+		return form.Get("client_assertion_type") == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" && o.asserted(assertion, strings.TrimSuffix(o.Issuer, "/")+"/"+r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
 	case "tls_client_auth", "self_signed_tls_client_auth":
 		return ways == 0 && form.Get("client_id") == c.ID && r.TLS != nil && len(r.TLS.PeerCertificates) > 0
 	case "none":
@@ -40,8 +40,9 @@ func (o *OP) authenticated(r *http.Request) bool {
 	return false
 }
 
-// asserted checks a client assertion (RFC 7523 section 3). Each counts once.
-func (o *OP) asserted(assertion string) bool {
+// asserted checks a client assertion (RFC 7523 section 3) for one endpoint. Each
+// counts once.
+func (o *OP) asserted(assertion, endpoint string) bool {
 	header, claims, ok := Verify(assertion, o.Client.PublicKey)
 	if !ok || header["typ"] != "JWT" {
 		return false
@@ -54,5 +55,5 @@ func (o *OP) asserted(assertion string) bool {
 		return false
 	}
 	o.used[jti] = true
-	return claims["iss"] == o.Client.ID && claims["sub"] == o.Client.ID && claims["aud"] == strings.TrimSuffix(o.Issuer, "/")+"/token"
+	return claims["iss"] == o.Client.ID && claims["sub"] == o.Client.ID && claims["aud"] == endpoint
 }
