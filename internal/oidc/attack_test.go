@@ -159,6 +159,16 @@ func TestPendingThatIsNone(t *testing.T) {
 	w.refused(l, err, ErrInvalid, "login")
 }
 
+// A callback after a restart, while the provider is down.
+func TestCallbackOfAProviderThatIsUnknown(t *testing.T) {
+	w := newWorld(t)
+	pending, params := w.start(Request{})
+	w.down()
+	again := join(t, w.op, w.op.Transport())
+	l, err := again.Finish(t.Context(), pending, params)
+	again.refused(l, err, ErrUnavailable, "metadata")
+}
+
 // A callback that comes twice: the provider gives no second token.
 func TestDoubledCallback(t *testing.T) {
 	w := newWorld(t)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -164,7 +165,7 @@ func TestOIDCCClientTestRPBackchannelRPInitLogoutMissingExp(t *testing.T) {
 
 func TestOIDCCClientTestRPBackchannelRPInitLogoutMissingSubAndSid(t *testing.T) {
 	badLogout(t, "neither whose", claims(object{"sub": nil, "sid": nil}))
-	badLogout(t, "no plain text", claims(object{"sub": ""}), claims(object{"sid": 1}), claims(object{"sid": "a\nb"}), claims(object{"sub": object{}}))
+	badLogout(t, "no plain text", claims(object{"sub": ""}), claims(object{"sid": 1}), claims(object{"sub": strings.Repeat("s", 256)}), claims(object{"sid": "a\nb"}), claims(object{"sub": object{}}))
 }
 
 func TestOIDCCClientTestRPBackchannelRPInitLogoutMissingJti(t *testing.T) {

@@ -151,7 +151,7 @@ func TestOIDCCClientTestUserInfoInvalidSub(t *testing.T) {
 	w := newWorld(t)
 	for _, sub := range []any{"mallory-1", nil, "", 1, "alice-1 ", "ALICE-1"} {
 		w.knob(func(k *optest.Knobs) { k.ThinIDToken, k.UserInfo = true, object{"sub": sub} })
-		w.out("UserInfo is about another person")
+		w.out("it is about another person")
 	}
 }
 

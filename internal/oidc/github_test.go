@@ -99,6 +99,18 @@ func TestGitHubAddresses(t *testing.T) {
 	}
 }
 
+func TestGitHubOnThisMachine(t *testing.T) {
+	gh, issuer := optest.StartGitHub(t)
+	p, err := New(Options{Name: "github", Preset: "github", Issuer: issuer + "/", ClientID: "client", ClientSecret: "secret", Organizations: []string{"acme"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	if l, err := (&octo{p, t, gh}).login(); err != nil || l.Issuer != issuer || len(l.Groups) != 2 {
+		t.Errorf("%+v %v", l, err)
+	}
+}
+
 func TestGitHubGroups(t *testing.T) {
 	groups := func(o *Options) { o.Claims = map[string]string{"groups": "groups"} }
 	members := func(names ...string) func(*Options) { return func(o *Options) { o.Organizations = names } }

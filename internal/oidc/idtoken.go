@@ -12,8 +12,8 @@ import (
 
 // expected is what an ID token has to fit, besides being a good one for us.
 type expected struct {
-	nonce   string // "": it must have none (after a refresh)
-	orNone  bool   // it may have none
+	nonce   string // of the login
+	orNone  bool   // it may have none, as after a refresh
 	access  string // the access token that came with it
 	started time.Time
 	maxAge  *time.Duration
@@ -97,10 +97,10 @@ func checkSubject(claims map[string]any) error {
 
 // checkLogin checks that the token is the answer to our question.
 func (p *Provider) checkLogin(claims map[string]any, want expected) error {
-	nonce, there := claims["nonce"]
-	given, _ := nonce.(string)
-	if !(want.orNone && !there) && (want.nonce == "" || !same(given, want.nonce)) {
-		return mixedUp("its nonce is another")
+	if nonce, there := claims["nonce"]; there || !want.orNone {
+		if given, _ := nonce.(string); want.nonce == "" || !same(given, want.nonce) {
+			return mixedUp("its nonce is another")
+		}
 	}
 	iss, _ := claims["iss"].(string)
 	if want.issuer != "" && p.issuer(iss) != want.issuer {

@@ -3,6 +3,7 @@ package oidc
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,9 +83,25 @@ func TestLogoutTokensOfOtherKinds(t *testing.T) {
 	}
 }
 
+// Either is enough: whose sessions ended, or which.
+func TestWhatALogoutTokenNames(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range [][2]string{{"alice-1", ""}, {"", "sid-1"}, {"alice-1", "sid-1"}, {strings.Repeat("s", 255), ""}} {
+		l, err := w.LogoutToken(t.Context(), w.op.LogoutToken(c[0], c[1]))
+		if err != nil || l.Subject != c[0] || l.SID != c[1] || l.Issuer != testIssuer {
+			t.Errorf("%q: %+v %v", c, l, err)
+		}
+	}
+}
+
 // Without keys nothing is known: the provider is to send it again.
 func TestLogoutTokenWhileTheKeysAreOut(t *testing.T) {
 	w := newWorld(t)
+	w.knob(func(k *optest.Knobs) { k.Broken = map[string]http.HandlerFunc{discovery: status(503)} })
+	if l, err := w.LogoutToken(t.Context(), w.op.LogoutToken("alice-1", "")); l != nil || !errors.Is(err, ErrUnavailable) {
+		t.Error(l, err)
+	}
+	w = newWorld(t)
 	w.knob(func(k *optest.Knobs) { k.Broken = map[string]http.HandlerFunc{"jwks": status(503)} })
 	l, err := w.LogoutToken(t.Context(), w.op.LogoutToken("alice-1", ""))
 	if l != nil || !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrInvalid) {

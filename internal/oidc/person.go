@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -26,6 +27,14 @@ type person struct {
 // is never guessed what a provider may have meant (an object is no role). An
 // email_verified that is no boolean is false.
 func (p *Provider) read(claims map[string]any) (*person, error) {
+	who, err := p.person(claims)
+	if err != nil {
+		return nil, fmt.Errorf("what provider %s says of the person: %w", p.o.Name, err)
+	}
+	return who, nil
+}
+
+func (p *Provider) person(claims map[string]any) (*person, error) {
 	who := &person{there: map[string]bool{}}
 	for _, f := range []struct {
 		name string

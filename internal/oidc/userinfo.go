@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"mime"
 	"net/http"
@@ -88,7 +89,7 @@ func (p *Provider) userInfo(ctx context.Context, m *metadata, subject, access st
 		return nil, unavailable("UserInfo of provider %s: %w", p.o.Name, err)
 	}
 	if sub, _ := doc["sub"].(string); sub == "" || sub != subject {
-		return nil, mixedUp("UserInfo is about another person (sub)")
+		return nil, fmt.Errorf("UserInfo of provider %s: %w", p.o.Name, mixedUp("it is about another person (sub)"))
 	}
 	return doc, nil
 }

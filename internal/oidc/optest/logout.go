@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -98,7 +99,8 @@ func (o *OP) LogoutToken(subject, sid string) string {
 	if alg == "" {
 		alg = "RS256"
 	}
-	header := overlay(map[string]any{"typ": "logout+jwt"}, o.knobs.LogoutTokenHeader)
+	header := map[string]any{"typ": "logout+jwt"}
+	maps.Copy(header, o.knobs.LogoutTokenHeader)
 	return o.sign(alg, header, overlay(claims, o.knobs.LogoutToken))
 }
 
