@@ -80,14 +80,31 @@ func (g *Gate) watch(p *Pass) *live {
 func (l *live) run(ctx context.Context) {
 	tick := time.NewTicker(l.gate.o.LiveEvery)
 	defer tick.Stop()
+	if !l.outlived(ctx, tick.C) {
+		return
+	}
+	l.cancel(errEnded)
+	for {
+		l.response.cut()
+		select {
+		case <-l.done:
+			return
+		case <-tick.C: // a flush that was under way may have put the deadline off again
+		}
+	}
+}
+
+// outlived waits until the login has ended, and reports false when the request has
+// before.
+func (l *live) outlived(ctx context.Context, tick <-chan time.Time) bool {
 	known := time.Now() // monotonic: the wall clock may jump
 	for {
 		select {
 		case <-l.done:
-			return
+			return false
 		case <-ctx.Done():
-			return
-		case <-tick.C:
+			return false
+		case <-tick:
 		}
 		alive, err := l.ask(ctx)
 		switch {
@@ -100,9 +117,7 @@ func (l *live) run(ctx context.Context) {
 			l.gate.o.Logger.WarnContext(ctx, "an open connection was cut: its login could not be checked",
 				"request_id", l.id, "error", err)
 		}
-		l.cancel(errEnded)
-		l.response.cut()
-		return
+		return true
 	}
 }
 

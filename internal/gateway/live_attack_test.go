@@ -152,3 +152,79 @@ func TestStreamsThatEndWithTheirSessions(t *testing.T) {
 		all.Wait()
 	}
 }
+
+// careless stands for the writers that Caddy puts around net/http's: they keep
+// deadlines for themselves, and are for one goroutine at a time.
+type careless struct {
+	http.ResponseWriter
+	told int // deadlines
+}
+
+func (c *careless) SetReadDeadline(t time.Time) error {
+	c.told++
+	return http.NewResponseController(c.ResponseWriter).SetReadDeadline(t)
+}
+
+func (c *careless) SetWriteDeadline(t time.Time) error {
+	c.told++
+	return http.NewResponseController(c.ResponseWriter).SetWriteDeadline(t)
+}
+
+// FlushError puts the deadline off, as Caddy's idle timeout does.
+func (c *careless) FlushError() error {
+	_ = http.NewResponseController(c.ResponseWriter).SetWriteDeadline(time.Now().Add(time.Minute))
+	return http.NewResponseController(c.ResponseWriter).Flush()
+}
+
+func (c *careless) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// A stream is cut while its app writes, and the server's own writers know nothing of
+// that: only net/http's takes deadlines from elsewhere.
+func TestStreamIsCutUnderTheServersWriters(t *testing.T) {
+	for _, version := range []int{1, 2} {
+		t.Run(fmt.Sprintf("HTTP/%d", version), func(t *testing.T) {
+			s := newScene()
+			ended, _, _ := revocable(s)
+			var told int
+			over := make(chan error, 1)
+			s.app = func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				for began := time.Now(); time.Since(began) < 5*time.Second; {
+					if _, err := fmt.Fprint(w, "data: secret\n\n"); err != nil {
+						over <- err
+						return
+					}
+					if err := http.NewResponseController(w).Flush(); err != nil {
+						over <- err
+						return
+					}
+				}
+				over <- nil
+			}
+			gate := s.handler(t)
+			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				c := &careless{ResponseWriter: w}
+				gate.ServeHTTP(c, r)
+				told = c.told
+			}))
+			srv.EnableHTTP2 = version == 2
+			srv.StartTLS()
+			req, _ := http.NewRequest(http.MethodGet, srv.URL+"/events", nil)
+			req.Header = http.Header{"Cookie": {"__Host-gatehouse=" + goodToken}}
+			resp, err := srv.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() { _, _ = io.Copy(io.Discard, resp.Body) }()
+			ended.Store(true)
+			if err := <-over; err == nil {
+				t.Error("the stream outlived the session")
+			}
+			_ = resp.Body.Close()
+			srv.Close()
+			if told > 0 {
+				t.Error("a writer that is for one goroutine was told a deadline by another")
+			}
+		})
+	}
+}

@@ -122,6 +122,9 @@ func (w *response) Flush() { _ = w.FlushError() } // http.Flusher cannot say tha
 // FlushError sends what is buffered and says whether that worked.
 func (w *response) FlushError() error {
 	w.begin()
+	if w.ended.Load() {
+		return errEnded
+	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
@@ -169,10 +172,23 @@ func (w *response) cut() {
 		return
 	}
 	// The server ends a request whose connection (HTTP/1.1) or stream (HTTP/2)
-	// is out of time; where it cannot, the next Write does.
-	past, control := time.Unix(1, 0), http.NewResponseController(w.ResponseWriter)
+	// is out of time; where it cannot, the next Write does. Only its own writer may
+	// be told by another goroutine than the handler's: Caddy's around it keep their
+	// deadlines without a lock.
+	past, control := time.Unix(1, 0), http.NewResponseController(innermost(w.ResponseWriter))
 	_ = control.SetReadDeadline(past)
 	_ = control.SetWriteDeadline(past)
+}
+
+// innermost is the writer of the server, under all that is around it.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok || outer.Unwrap() == nil {
+			return w
+		}
+		w = outer.Unwrap()
+	}
 }
 
 // leave keeps a late cut from what the server may have given to another request.
