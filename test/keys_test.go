@@ -205,22 +205,25 @@ http://localhost:{PORT} {
 	s.mustCLI("", "service", "add", "bot", "--scope", "chat")
 	k := s.addKey("bot", "--scope", "chat")
 	for _, c := range []struct {
-		name, token string
-		revoke      []string
+		name   string
+		token  func() string
+		revoke []string
 	}{
-		{"key", k.Key, []string{"key", "revoke", k.ID}},
-		{"token", idp.token(map[string]any{"scope": "chat", "jti": "the-token"}), []string{"token", "revoke", "--jti", "the-token"}},
-		{"token that expires", idp.token(map[string]any{"scope": "chat", "exp": time.Now().Add(-27 * time.Second).Unix()}), nil},
+		{"key", func() string { return k.Key }, []string{"key", "revoke", k.ID}},
+		{"token", func() string { return idp.token(map[string]any{"scope": "chat", "jti": "the-token"}) }, []string{"token", "revoke", "--jti", "the-token"}},
+		{"token that expires", func() string { // within the leeway of 30 seconds
+			return idp.token(map[string]any{"scope": "chat", "exp": time.Now().Add(-22 * time.Second).Unix()})
+		}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			conn, status := dialWebSocketWith(t, s, "Authorization: Bearer "+c.token)
+			conn, status := dialWebSocketWith(t, s, "Authorization: Bearer "+c.token())
 			if !strings.Contains(status, "101") {
 				t.Fatal(status)
 			}
 			if c.revoke != nil {
 				s.mustCLI("", c.revoke...)
 			}
-			_ = conn.SetDeadline(time.Now().Add(15 * time.Second))
+			_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 			if _, err := conn.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 				t.Errorf("the socket outlived its credential: %v", err)
 			}
