@@ -44,6 +44,7 @@ type Handler struct {
 
 // site is a handler in working order: a gate, or the way past one.
 type site struct {
+	name    string
 	gate    *gateway.Gate
 	outside *gateway.Outside
 	portal  *portal.Portal
@@ -169,7 +170,7 @@ func (h *Handler) site() (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{portal: svc.portal}
+	s := &site{name: h.label(), portal: svc.portal}
 	if h.PortalOnly {
 		s.outside = gateway.NewOutside(h.app.headerNames()...).Policies(h.app.engine.StaticHeaders).Keys(h.app.Keys.Header, h.isKey())
 	} else if s.gate, err = h.newGate(svc); err != nil {

@@ -40,7 +40,14 @@ func (s *site) passBy(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	// Caddy's matcher saw one reading of the path and left the gate out; another
 	// one may be the very path that is guarded.
 	if readings, err := gateway.Readings(r.URL.EscapedPath()); err != nil || len(readings) != 1 {
-		s.ambiguous(w, r)
+		s.refuse(w, r, problem.Problem{
+			Status: http.StatusBadRequest, Kind: problem.BadRequest, Title: "Bad request",
+			Detail: "The path of this request can be read in more than one way, and a part of this site is guarded.",
+		})
+		return nil
+	}
+	if s.outside.KeyInAddress(r) {
+		s.refuse(w, r, gateway.KeyInAddress(s.name))
 		return nil
 	}
 	passage := s.outside.Clean(w, r)
@@ -50,13 +57,9 @@ func (s *site) passBy(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	return next.ServeHTTP(passage.Writer, r)
 }
 
-// ambiguous refuses a path that has more than one reading, where no policy is
-// asked about each of them.
-func (s *site) ambiguous(w http.ResponseWriter, r *http.Request) {
-	p := problem.Problem{
-		Status: http.StatusBadRequest, Kind: problem.BadRequest, Title: "Bad request", RequestID: gateway.NewID(),
-		Detail: "The path of this request can be read in more than one way, and a part of this site is guarded.",
-	}
+// refuse answers a request that no gate was asked about.
+func (s *site) refuse(w http.ResponseWriter, r *http.Request, p problem.Problem) {
+	p.RequestID = gateway.NewID()
 	if problem.Navigation(r) {
 		s.portal.Problem(w, r, p)
 		return

@@ -216,6 +216,12 @@ func (m *machineAttack) keysAroundGates(t *testing.T) {
 			t.Errorf("%s: %.60q", lines, out)
 		}
 	}
+	for _, host := range []string{"part.localhost", "pass.localhost", "localhost"} {
+		if out := m.send(t, host, "/open/1?key="+m.alice.Key, ""); !strings.HasPrefix(out, "HTTP/1.1 401") || !strings.Contains(out, `error="invalid_request"`) {
+			t.Errorf("in the address of %s: %.200q", host, out)
+		}
+		m.unseen(t, "in the address of "+host)
+	}
 	m.send(t, "part.localhost", "/inner/1", "Authorization: Bearer {KEY}\r\n")
 	if r := m.one(t, "a gate behind the way past another"); r.Header.Get("Remote-User") != "alice" {
 		t.Errorf("the app got %v", r.Header)

@@ -19,7 +19,7 @@ func (e *exchange) authenticate() bool {
 		e.refusal = &identity.Refusal{Reason: "Authorization was sent more than once"}
 		return e.badCredential("") // which of them would the app believe?
 	}
-	if e.gate.o.IsKey != nil && keyInQuery(e.r.URL.RawQuery, e.gate.o.IsKey) {
+	if keyInQuery(e.r.URL.RawQuery, e.gate.o.IsKey) {
 		return e.keyInQuery()
 	}
 	// A key of ours is never left for the app: it may be good at another site.

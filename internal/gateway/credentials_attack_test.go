@@ -103,6 +103,17 @@ func TestKeysAroundAGate(t *testing.T) {
 			}
 		})
 	}
+	t.Run("in the address", func(t *testing.T) {
+		o := NewOutside().Keys("", isKey)
+		for target, want := range map[string]bool{"/x?key=gh_good": true, "/?gh%5Fgood": true, "/gh_good": false, "/?q=gh_": false, "/": false} {
+			if got := o.KeyInAddress(get(target)); got != want {
+				t.Errorf("%s: %v", target, got)
+			}
+		}
+		if NewOutside().KeyInAddress(get("/?key=gh_good")) {
+			t.Error("where there are no keys")
+		}
+	})
 	t.Run("from one way past into another", func(t *testing.T) {
 		r := get("/", "X-Api-Key", "gh_good")
 		o := NewOutside().Keys("X-Api-Key", isKey)

@@ -12,6 +12,9 @@ import (
 // keyInQuery reports whether a value of the query has the form of a key, in any
 // reading of the query.
 func keyInQuery(raw string, isKey func(string) bool) bool {
+	if isKey == nil {
+		return false
+	}
 	// All keys have an underscore; a query without one in either spelling is not
 	// worth parsing.
 	if strings.IndexByte(raw, '_') < 0 && strings.IndexByte(raw, '%') < 0 {
@@ -55,10 +58,15 @@ func (e *exchange) keyInQuery() bool {
 	e.tried = identity.Key
 	e.refusal = &identity.Refusal{Reason: "it was sent in the address, where logs keep it: rotate it"}
 	e.record(BadCredential)
-	return e.problem(problem.Problem{
+	return e.problem(KeyInAddress(e.gate.o.Site.Host))
+}
+
+// KeyInAddress is the answer to a request that has a key in its address.
+func KeyInAddress(site string) problem.Problem {
+	return problem.Problem{
 		Status: http.StatusUnauthorized, Kind: problem.BadCredential, Title: "A key does not belong into an address",
 		Detail: "Addresses end up in logs, histories and other sites. Send the key as \"Authorization: Bearer <key>\" instead, " +
 			"and have this one replaced, since it may have been seen.",
-		Challenge: `Bearer realm="` + realm(e.gate.o.Site.Host) + `", error="invalid_request"`,
-	})
+		Challenge: `Bearer realm="` + realm(site) + `", error="invalid_request"`,
+	}
 }

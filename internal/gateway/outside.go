@@ -40,6 +40,10 @@ func (o *Outside) Keys(header string, isKey func(text string) bool) *Outside {
 	return o
 }
 
+// KeyInAddress reports whether a request has a key in its address, which the app
+// would see. The answer to it is the function of that name.
+func (o *Outside) KeyInAddress(r *http.Request) bool { return keyInQuery(r.URL.RawQuery, o.isKey) }
+
 // Passage is one request on its way past a gate.
 type Passage struct {
 	Writer http.ResponseWriter // what the app answers to
