@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/jwt":             {"internal/store", "internal/store/near", "internal/identity"},
 	"internal/certificate":     {"internal/store", "internal/store/near", "internal/identity"},
 	"internal/sso":             {"internal/store"},
+	"internal/federation":      {"internal/oidc", "internal/session", "internal/user", "internal/store", "internal/identity"},
 	"internal/portal": {
 		"internal/audit", "internal/cookie", "internal/identity", "internal/key", "internal/password", "internal/problem",
 		"internal/returnto", "internal/session", "internal/store", "internal/user",
@@ -59,7 +60,7 @@ var onlyIn = map[string][]string{
 	"go.uber.org/zap":                     {"caddymodule"},
 	"golang.org/x/crypto":                 {"internal/password"},
 	"github.com/lestrrat-go/jwx":          {"internal/jwt"},
-	"github.com/hashicorp/golang-lru":     {"internal/jwt", "internal/certificate"},
+	"github.com/hashicorp/golang-lru":     {"internal/jwt", "internal/certificate", "internal/federation"},
 	"github.com/chromedp":                 {},
 	"github.com/alicebob/miniredis":       {},
 }
