@@ -156,6 +156,28 @@ func TestAnothersKey(t *testing.T) {
 	}
 }
 
+// Whoever makes keys without number would have everybody's store read them all,
+// each time they look at their account.
+func TestKeysWithoutNumber(t *testing.T) {
+	h := newHouse(t)
+	h.person("alice", withScopes)
+	b := h.browser()
+	b.signIn("alice", secret)
+	var last string
+	for range mostOwn {
+		_, k := h.makeKey("alice")
+		last = k.ID
+	}
+	w := b.post(keysPath, "scope", "admin", "current", secret)
+	wantStatus(t, w, http.StatusUnprocessableEntity)
+	wantWords(t, w, "No key was made. You have 100 keys already: revoke some first.")
+	if n := len(h.keysOf("alice")); n != mostOwn {
+		t.Errorf("%d keys", n)
+	}
+	wantStatus(t, b.post(revokePath, "id", last), http.StatusSeeOther)
+	wantStatus(t, b.post(keysPath, "scope", "admin", "current", secret), http.StatusCreated)
+}
+
 // Whoever gets a name that was somebody's before does not get their keys.
 func TestKeysOfAnEarlierUser(t *testing.T) {
 	h := newHouse(t)

@@ -17,6 +17,9 @@ const (
 	day = 24 * time.Hour
 	// usualDays is the lifetime that the form begins with.
 	usualDays = 90
+	// mostOwn is how many keys people may make for themselves: their account page
+	// reads all of them.
+	mostOwn = 100
 	// noField is where what is wrong with no field of a form is kept.
 	noField = "account"
 )
@@ -84,7 +87,14 @@ func (p *Portal) postKey(v *visit) {
 	refuse := func(wrong map[string]string) {
 		p.showAccount(v, id, http.StatusUnprocessableEntity, slip{form: newKeyForm, wrong: wrong, keyForm: sent})
 	}
+	own, ok := p.keys(v, u)
+	if !ok {
+		return
+	}
 	n, wrong := p.newKey(u, sent)
+	if len(own) >= mostOwn {
+		wrong[noField] = "You have " + strconv.Itoa(mostOwn) + " keys already: revoke some first."
+	}
 	if len(wrong) > 0 {
 		refuse(wrong)
 		return
