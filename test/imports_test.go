@@ -41,10 +41,12 @@ var mayImport = map[string][]string{
 	"internal/jwt":             {"internal/store", "internal/store/near", "internal/identity"},
 	"internal/certificate":     {"internal/store", "internal/store/near", "internal/identity"},
 	"internal/sso":             {"internal/store"},
+	"internal/oidc":            {"internal/identity"},
+	"internal/oidc/optest":     {},
 	"internal/federation":      {"internal/oidc", "internal/session", "internal/user", "internal/store", "internal/identity"},
 	"internal/portal": {
-		"internal/audit", "internal/cookie", "internal/identity", "internal/key", "internal/password", "internal/problem",
-		"internal/returnto", "internal/session", "internal/store", "internal/user",
+		"internal/audit", "internal/cookie", "internal/federation", "internal/identity", "internal/key", "internal/oidc", "internal/password",
+		"internal/problem", "internal/returnto", "internal/session", "internal/sso", "internal/store", "internal/user",
 	},
 }
 
@@ -61,6 +63,8 @@ var onlyIn = map[string][]string{
 	"golang.org/x/crypto":                 {"internal/password"},
 	"github.com/lestrrat-go/jwx":          {"internal/jwt"},
 	"github.com/hashicorp/golang-lru":     {"internal/jwt", "internal/certificate", "internal/federation"},
+	"github.com/coreos/go-oidc":           {"internal/oidc"},
+	"golang.org/x/oauth2":                 {"internal/oidc"},
 	"github.com/chromedp":                 {},
 	"github.com/alicebob/miniredis":       {},
 }
