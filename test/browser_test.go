@@ -192,7 +192,7 @@ func TestAccountPage(t *testing.T) {
 	const fresh = "seven otters sing at noon"
 	do(t, ctx, "change the password", keys("#current", aPassword), keys("#password", fresh),
 		keys("#repeat", fresh), submit("#current"),
-		chromedp.Poll(`location.search === "?done=password"`, new(bool)), visible("[role=status]")) // the page before has one, too
+		chromedp.Poll[chromedp.Void](`location.search === "?done=password"`), visible("[role=status]")) // the page before has one, too
 	if a := elsewhere.get(s.url("/")); a.StatusCode != 401 {
 		t.Errorf("a session from before the new password still works: %d", a.StatusCode)
 	}
