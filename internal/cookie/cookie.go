@@ -5,6 +5,7 @@ package cookie
 import (
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,8 +14,12 @@ import (
 // on the cookie's attributes (RFC 6265bis section 4.1.3).
 const (
 	session = "gatehouse"
+
 	device  = "gatehouse-device"
 	check   = "gatehouse-check"
+	choice  = "gatehouse-choice"
+	arrival = "gatehouse-arrival"
+	begun   = "gatehouse-login-" // and what tells one login from another
 )
 
 // Jar makes our cookies for one portal. The zero Jar makes host-only cookies.
@@ -34,6 +39,20 @@ func (j Jar) Device() string { return j.prefix() + device }
 // Check is the name of the cookie by which the login page learns whether the
 // browser keeps cookies at all.
 func (j Jar) Check() string { return j.prefix() + check }
+
+// Choice is the name of the cookie that keeps which provider was used last.
+func (j Jar) Choice() string { return j.prefix() + choice }
+
+// Arrival is the name of the cookie that says, for a minute after a login at a
+// provider, which session the browser was given: one that comes back without it
+// would be led in a circle.
+func (j Jar) Arrival() string { return j.prefix() + arrival }
+
+// Begun is the name of the cookie of one login that has begun at a provider.
+func (j Jar) Begun(id string) string { return j.prefix() + begun + id }
+
+// HostOnly is a Jar for cookies that are never shared with other hosts.
+func (j Jar) HostOnly() Jar { return Jar{} }
 
 func (j Jar) prefix() string {
 	if j.Domain != "" {
@@ -100,4 +119,46 @@ func Read(h http.Header, name string) (value string, sent bool) {
 		return "", true
 	}
 	return value, sent
+}
+
+// Login is the cookie of one login that has begun: the value of the one called
+// Begun(ID).
+type Login struct{ ID, Value string }
+
+// What is read of the cookies of logins that have begun.
+const (
+	maxLogins = 64
+	// MaxLogin is the longest value of one, in bytes: browsers keep 4096 for name
+	// and value together.
+	MaxLogin = 4000
+)
+
+// Logins returns the cookies of logins that have begun, each name once; of a
+// hostile number of them the first 64. One that comes twice with different
+// values, or is over-long, has an empty value, as in Read.
+func (j Jar) Logins(h http.Header) []Login {
+	start := j.Begun("")
+	var all []Login
+	for _, line := range h["Cookie"] {
+		for len(line) > 0 {
+			var pair string
+			pair, line, _ = strings.Cut(line, ";")
+			k, v, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
+			id, ours := strings.CutPrefix(k, start)
+			if !ours || !Ours(k) {
+				continue
+			}
+			if len(v) > MaxLogin {
+				v = ""
+			}
+			i := slices.IndexFunc(all, func(l Login) bool { return l.ID == id })
+			switch {
+			case i < 0 && len(all) < maxLogins:
+				all = append(all, Login{id, v})
+			case i >= 0 && all[i].Value != v:
+				all[i].Value = ""
+			}
+		}
+	}
+	return all
 }

@@ -29,6 +29,62 @@ func TestNamesCarryTheStrictestPrefix(t *testing.T) {
 	}
 }
 
+func TestNamesAreKnownInEverySpelling(t *testing.T) {
+	for _, jar := range []Jar{{}, {Domain: "example.com"}} {
+		for _, name := range []string{jar.Session(), jar.Device(), jar.Check(), jar.Choice(), jar.Arrival(), jar.Begun("aB3-_xyz"), jar.Begun("")} {
+			bare := strings.TrimPrefix(strings.TrimPrefix(name, "__Host-"), "__Secure-")
+			for _, spelling := range []string{name, strings.ToUpper(name), strings.ToLower(name), bare, ` "` + name + `" `, "__Http-" + bare} {
+				if !Ours(spelling) {
+					t.Errorf("%q is not taken for ours", spelling)
+				}
+			}
+			if Ours("x"+bare) || name != jar.Begun("") && Ours(name+"x") && !strings.Contains(name, "-login-") {
+				t.Errorf("what only resembles %q is taken for ours", name)
+			}
+		}
+	}
+	for _, name := range []string{"gatehous", "gatehouse-", "gatehouse-login", "gatehouse_login-x", "gatehouse-devic", "gatehouse-device-x", ""} {
+		if Ours(name) {
+			t.Errorf("%q is taken for ours", name)
+		}
+	}
+	if (Jar{Domain: "example.com"}).HostOnly().Begun("x") != "__Host-gatehouse-login-x" {
+		t.Error("HostOnly shares")
+	}
+}
+
+func TestLogins(t *testing.T) {
+	const name = "__Host-gatehouse-login-"
+	flood := make([]string, 200)
+	for i := range flood {
+		flood[i] = name + strings.Repeat("x", i%30) + string(rune('A'+i/30)) + "=v"
+	}
+	for _, c := range []struct {
+		name  string
+		lines []string
+		want  []Login
+	}{
+		{"none", []string{"a=1; __Host-gatehouse=t"}, nil},
+		{"two between others", []string{"a=1; " + name + "one=x; b=2", name + "two=y"}, []Login{{"one", "x"}, {"two", "y"}}},
+		{"twice the same", []string{name + "one=x; " + name + "one=x"}, []Login{{"one", "x"}}},
+		{"twice, differing", []string{name + "one=x; " + name + "one=evil; " + name + "one=x"}, []Login{{"one", ""}}},
+		{"over-long", []string{name + "one=" + strings.Repeat("x", MaxLogin+1)}, []Login{{"one", ""}}},
+		{"as long as can be", []string{name + "one=" + strings.Repeat("x", MaxLogin)}, []Login{{"one", strings.Repeat("x", MaxLogin)}}},
+		{"a name that is none of ours", []string{name + strings.Repeat("x", 60) + "=v"}, nil},
+		{"other prefix", []string{"__Secure-gatehouse-login-one=x; gatehouse-login-two=y"}, nil},
+		{"without a value", []string{name + "one"}, []Login{{"one", ""}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := (Jar{}).Logins(http.Header{"Cookie": c.lines}); !slices.Equal(got, c.want) {
+				t.Errorf("Logins = %q, want %q", got, c.want)
+			}
+		})
+	}
+	if got := (Jar{}).Logins(http.Header{"Cookie": {strings.Join(flood, "; ")}}); len(got) != maxLogins {
+		t.Errorf("a flood gave %d", len(got))
+	}
+}
+
 func TestSetAndClear(t *testing.T) {
 	for _, c := range []struct {
 		name string

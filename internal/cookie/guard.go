@@ -9,6 +9,8 @@ import (
 // (RFC 6265bis section 4.1.3), in lower case.
 var prefixes = []string{"__host-http-", "__host-", "__secure-", "__http-"}
 
+var fixed = []string{session, device, check, choice, arrival}
+
 // Ours reports whether a cookie name is one of ours in any spelling: whatever
 // its prefix, case, quotes and surrounding white space. A site may have changed
 // its prefix with cookie_domain, so a live token may travel under the other one;
@@ -24,7 +26,15 @@ func Ours(name string) bool {
 			break
 		}
 	}
-	return strings.EqualFold(name, session) || strings.EqualFold(name, device) || strings.EqualFold(name, check)
+	if len(name) < len(session) || name[0]|0x20 != session[0] {
+		return false
+	}
+	for _, own := range fixed {
+		if strings.EqualFold(name, own) {
+			return true
+		}
+	}
+	return len(name) >= len(begun) && strings.EqualFold(name[:len(begun)], begun)
 }
 
 // Strip takes our cookies from a request's Cookie header, so that the app never

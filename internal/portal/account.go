@@ -14,6 +14,9 @@ import (
 // accountData is what account.html shows.
 type accountData struct {
 	User      *user.User
+	Roles     []string // with those that a provider tells
+	Groups    []string
+	SignsIn   []string // where, and with what; nil: there is only one way
 	Passwords bool
 	Sessions  []sessionRow
 	Others    bool // there are sessions besides this one
@@ -53,6 +56,7 @@ func when(t time.Time) moment {
 // accountReply is the account page as JSON.
 type accountReply struct {
 	person
+	Password bool           `json:"password"` // they have one, and may change it here
 	Sessions []sessionReply `json:"sessions"`
 	Keys     []keyReply     `json:"keys,omitzero"` // absent when keys are off
 }
@@ -106,11 +110,11 @@ func (p *Portal) showAccount(v *visit, id *identity.Identity, status int, s slip
 		return
 	}
 	if v.json {
-		v.reply(accountReply{person: personOf(id), Sessions: sessionReplies(sessions, id.SessionID), Keys: keyReplies(keys)})
+		v.reply(accountReply{person: personOf(id), Password: p.canProve(u), Sessions: sessionReplies(sessions, id.SessionID), Keys: keyReplies(keys)})
 		return
 	}
 	data := accountData{
-		User: u, Passwords: p.canProve(u), Sessions: sessionRows(sessions, id.SessionID),
+		User: u, Roles: id.Roles, Groups: id.Groups, SignsIn: p.signsIn(u, id), Passwords: p.canProve(u), Sessions: p.sessionRows(sessions, id.SessionID),
 		More: len(sessions) == maxSessions, newPassword: p.newPassword("New password", s.in(passwordForm)), Keys: p.keysPart(u, keys, s),
 	}
 	data.Others = slices.ContainsFunc(data.Sessions, func(s sessionRow) bool { return !s.Current })
@@ -124,6 +128,37 @@ func (p *Portal) showAccount(v *visit, id *identity.Identity, status int, s slip
 		page.Error = "No key was made. See what is wrong below."
 	}
 	p.show(v, status, "account", page)
+}
+
+// signsIn says with what somebody signs in, this session's way first.
+func (p *Portal) signsIn(u *user.User, id *identity.Identity) []string {
+	if len(p.o.Providers) == 0 {
+		return nil
+	}
+	ways := []string{p.wayTitle(id.Provider)}
+	for _, f := range u.Federated {
+		ways = append(ways, p.wayTitle(f.Provider))
+	}
+	if p.canProve(u) {
+		ways = append(ways, p.wayTitle(identity.Local))
+	}
+	seen := map[string]bool{}
+	return slices.DeleteFunc(ways, func(w string) bool {
+		again := seen[w]
+		seen[w] = true
+		return again
+	})
+}
+
+// wayTitle is how people know a provider, by its name in sessions and records.
+func (p *Portal) wayTitle(name string) string {
+	if name == identity.Local {
+		return "a password"
+	}
+	if at := p.provider(name); at != nil {
+		return at.title()
+	}
+	return name // it is not configured any more
 }
 
 // failedAccount answers when the record behind a session cannot be used: it went

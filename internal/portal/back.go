@@ -21,8 +21,9 @@ func (p *Portal) returnTo(raw string) string {
 	if err != nil {
 		return "/"
 	}
-	switch page, _ := strings.CutPrefix(path.Clean(u.Path), p.o.Base); strings.ToLower(page) {
-	case "/login", "/logout", "/setup":
+	page, ours := strings.CutPrefix(path.Clean(u.Path), p.o.Base)
+	page = strings.ToLower(page)
+	if ours && (page == "/login" || page == "/logout" || page == "/setup" || page == "/sso/callback" || strings.HasPrefix(page, "/oidc/")) {
 		return "/"
 	}
 	return back
@@ -54,6 +55,16 @@ func (p *Portal) loginURL(back, step string) string {
 		return p.o.Base + "/login"
 	}
 	return p.o.Base + "/login?" + q.Encode()
+}
+
+// chooseURL is the login page where it must not lead on by itself: after what
+// went wrong.
+func (p *Portal) chooseURL(back string) string {
+	url := p.loginURL(back, "")
+	if strings.Contains(url, "?") {
+		return url + "&choose=1"
+	}
+	return url + "?choose=1"
 }
 
 // siteName is how a site's configured name reads to a person: a host without

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -35,7 +34,7 @@ const (
 
 // house is a portal with everything behind it, on a real store.
 type house struct {
-	t        *testing.T
+	t        testing.TB
 	portal   *Portal
 	store    *brittle
 	users    *user.Directory
@@ -46,11 +45,21 @@ type house struct {
 	log      *lockedBuffer // operation and audit lines
 	now      atomic.Int64  // unix seconds
 	logins   []string      // what OnLogin was told
+
+	places   map[string]*place // by the name of the provider
+	stateKey [32]byte
 }
 
 func newHouse(t *testing.T, change ...func(*Options)) *house {
 	t.Helper()
-	h := &house{t: t, log: &lockedBuffer{}}
+	h := &house{}
+	h.build(t, change...)
+	return h
+}
+
+func (h *house) build(t testing.TB, change ...func(*Options)) {
+	t.Helper()
+	h.t, h.log = t, &lockedBuffer{}
 	h.now.Store(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC).Unix())
 	clock := func() time.Time { return time.Unix(h.now.Load(), 0).UTC() }
 	db, err := bolt.Open(t.Context(), filepath.Join(t.TempDir(), "gatehouse.db"), bolt.Options{Clock: clock})
@@ -85,7 +94,7 @@ func newHouse(t *testing.T, change ...func(*Options)) *house {
 	if h.portal, err = New(o); err != nil {
 		t.Fatal(err)
 	}
-	return h
+	t.Cleanup(h.portal.Close)
 }
 
 // person makes a user with the password secret.
@@ -134,7 +143,7 @@ func (b *browser) do(r *http.Request) *httptest.ResponseRecorder {
 		r.Header.Add("Cookie", name+"="+value)
 	}
 	w := httptest.NewRecorder()
-	b.h.portal.ServeHTTP(w, r, Caller{ClientIP: netip.MustParseAddr("203.0.113.9"), RequestID: "req-1", Site: "app.example.com"})
+	b.h.portal.ServeHTTP(w, r, caller)
 	for _, c := range w.Result().Cookies() {
 		if c.MaxAge < 0 {
 			delete(b.cookies, c.Name)
@@ -201,14 +210,14 @@ func words(w *httptest.ResponseRecorder) string {
 	return strings.TrimSpace(spaces.ReplaceAllString(tags.ReplaceAllString(w.Body.String(), " "), " "))
 }
 
-func wantStatus(t *testing.T, w *httptest.ResponseRecorder, status int) {
+func wantStatus(t testing.TB, w *httptest.ResponseRecorder, status int) {
 	t.Helper()
 	if w.Code != status {
 		t.Fatalf("status %d, want %d: %s", w.Code, status, words(w))
 	}
 }
 
-func wantWords(t *testing.T, w *httptest.ResponseRecorder, text ...string) {
+func wantWords(t testing.TB, w *httptest.ResponseRecorder, text ...string) {
 	t.Helper()
 	for _, s := range text {
 		if !strings.Contains(words(w), s) {

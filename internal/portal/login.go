@@ -3,6 +3,7 @@ package portal
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 	"github.com/gatehouse-proxy/gatehouse/internal/password"
@@ -12,6 +13,7 @@ import (
 // The steps that the login page knows besides plain signing in.
 const (
 	stepReauth = "reauth" // the same person proves again who they are
+	stepMFA    = "mfa"    // and does so with a second factor
 	stepSwitch = "switch" // somebody else signs in instead
 )
 
@@ -22,9 +24,18 @@ const wrong = "User name or password is wrong."
 type loginData struct {
 	None       bool   // there is no way to sign in
 	SignedIn   string // who is signed in already and not asked to prove it
-	Reauth     bool
+	Step       string // reauth or mfa of who is signed in; else empty
+	Cannot     bool   // nothing that is offered could do the step
+	Passwords  bool   // the form is shown
+	Ways       []way
+	AllDown    bool   // they are the only ways, and none can be used now
+	Retry      string // URL of this page
+	ByEmail    bool   // an address tells which of them
+	Email      string
+	Errors     map[string]string // of the address
 	Username   string
 	ReturnTo   string
+	Base       string
 	Switch     string // URL for another account
 	RememberMe bool
 	Remember   bool
@@ -32,16 +43,17 @@ type loginData struct {
 
 // loginReply is the login page as JSON.
 type loginReply struct {
-	Passwords  bool   `json:"passwords"`
-	RememberMe bool   `json:"remember_me"`
-	Username   string `json:"username,omitempty"` // who is signed in
-	ReturnTo   string `json:"return_to"`
+	Passwords  bool       `json:"passwords"`
+	RememberMe bool       `json:"remember_me"`
+	Username   string     `json:"username,omitempty"` // who is signed in
+	ReturnTo   string     `json:"return_to"`
+	Providers  []wayReply `json:"providers,omitempty"`
 }
 
 func (p *Portal) getLogin(v *visit) {
 	q := v.r.URL.Query()
-	back := p.returnTo(q.Get("return_to"))
-	if !p.o.Passwords {
+	back, step, hint := p.returnTo(q.Get("return_to")), knownStep(q.Get("step")), hint(q.Get("login_hint"))
+	if p.ways() == 0 {
 		p.noWayIn(v, back)
 		return
 	}
@@ -53,8 +65,19 @@ func (p *Portal) getLogin(v *visit) {
 		p.fault(v, "reading the session", err)
 		return
 	}
+	if id == nil && step != stepSwitch {
+		step = "" // there is nobody yet to do more
+	}
+	if id == nil && !v.json && !q.Has("choose") && !q.Has("done") && p.circled(v) {
+		return
+	}
+	c := p.choose(v, id, step, hint)
+	if at, ok := p.straight(v, c, id != nil, step); ok {
+		p.begin(v, start{at: at, back: back, step: step, hint: hint})
+		return
+	}
 	if v.json {
-		reply := loginReply{Passwords: true, RememberMe: p.o.RememberMe, ReturnTo: back}
+		reply := loginReply{Passwords: c.passwords, RememberMe: p.o.RememberMe, ReturnTo: back, Providers: wayReplies(p.shown(c, back, step, hint))}
 		if id != nil {
 			reply.Username = id.Username
 		}
@@ -66,21 +89,35 @@ func (p *Portal) getLogin(v *visit) {
 	if q.Get("done") == "logout" && id == nil {
 		notice = "You are signed out."
 	}
-	switch step := q.Get("step"); {
-	case id != nil && step == stepReauth:
-		data.Reauth, data.Username = true, id.Username
-	case id != nil && step != stepSwitch:
+	switch {
+	case id != nil && step == "":
 		data.SignedIn = id.Username
+	case id != nil && step != stepSwitch:
+		data.Step, data.Username = step, id.Username
 	}
+	p.offer(&data, c, step, hint)
 	p.showLogin(v, http.StatusOK, data, view{Notice: notice})
 }
 
+// offer puts the ways to sign in on the page.
+func (p *Portal) offer(data *loginData, c choice, step, hint string) {
+	data.Passwords, data.ByEmail = c.passwords, c.byEmail
+	data.Ways = p.shown(c, data.ReturnTo, step, hint)
+	data.AllDown = !c.passwords && len(data.Ways) > 0 && !slices.ContainsFunc(data.Ways, func(w way) bool { return !w.Down })
+	data.Retry = p.loginURL(data.ReturnTo, step)
+	data.Cannot = data.Step != "" && !c.passwords && len(data.Ways) == 0
+}
+
 func (p *Portal) postLogin(v *visit) {
-	in, ok := p.read(v, "username", "password", "remember", "return_to", "step")
+	in, ok := p.read(v, "username", "password", "remember", "return_to", "step", "email")
 	if !ok {
 		return
 	}
 	back := p.returnTo(in["return_to"])
+	if _, sent := in["email"]; sent && len(p.o.Providers) > 0 {
+		p.postEmail(v, in, back)
+		return
+	}
 	if !p.o.Passwords {
 		p.noWayIn(v, back)
 		return
@@ -96,7 +133,9 @@ func (p *Portal) postLogin(v *visit) {
 			p.fault(v, "reading the session", err)
 			return
 		}
-		again, data.Reauth = id, id != nil
+		if again = id; id != nil {
+			data.Step = stepReauth
+		}
 	}
 	if again != nil && !sameName(in["username"], again.Username) {
 		// Another name is another login, with its own page; here it could turn
@@ -140,15 +179,22 @@ func (p *Portal) refuseLogin(v *visit, status int, data loginData, text string) 
 		return
 	}
 	pr.Headers(v.w.Header())
+	c := choice{passwords: true}
+	if data.Step == "" {
+		c = p.choose(v, nil, "", "")
+	}
+	p.offer(&data, c, "", "")
 	p.showLogin(v, status, data, view{Error: text})
 }
 
 func (p *Portal) showLogin(v *visit, status int, data loginData, page view) {
-	data.RememberMe = p.o.RememberMe
+	data.RememberMe, data.Base = p.o.RememberMe, p.o.Base
 	data.Switch = p.loginURL(data.ReturnTo, stepSwitch)
 	page.Data, page.Scene, page.Site = data, open, siteName(v.Site)
 	switch {
-	case data.Reauth:
+	case data.Step == stepMFA:
+		page.Title = "A second factor is needed"
+	case data.Step == stepReauth:
 		page.Title = "Confirm that it is you"
 	case data.SignedIn != "":
 		page.Title = "You are signed in"
@@ -158,10 +204,16 @@ func (p *Portal) showLogin(v *visit, status int, data loginData, page view) {
 	p.show(v, status, "login", page)
 }
 
+// noWayIn answers where nobody can sign in, or not by password.
 func (p *Portal) noWayIn(v *visit, back string) {
-	if v.json {
+	switch {
+	case len(p.o.Providers) > 0:
+		p.failWith(v, problem.Problem{
+			Status: http.StatusNotFound, Kind: problem.NotFound, Title: "Passwords are off", Detail: "Nobody signs in here with a password.",
+		}, []link{{p.chooseURL(back), "Sign in"}})
+	case v.json:
 		p.fail(v, problem.Problem{Status: http.StatusNotFound, Kind: problem.NotFound, Detail: "No way to sign in is configured here."})
-		return
+	default:
+		p.show(v, http.StatusNotFound, "login", view{Title: "Sign in", Scene: dim, Data: loginData{None: true, ReturnTo: back}})
 	}
-	p.show(v, http.StatusNotFound, "login", view{Title: "Sign in", Scene: dim, Data: loginData{None: true, ReturnTo: back}})
 }

@@ -10,12 +10,18 @@ import (
 )
 
 // logoutData is what logout.html shows; Username is empty for nobody.
-type logoutData struct{ Username string }
+type logoutData struct {
+	Username string
+	There    string // the provider whose session ends, too, or has ended
+}
 
 // logoutReply is the logout page as JSON.
 type logoutReply struct {
 	SignedIn bool   `json:"signed_in"`
 	Username string `json:"username,omitempty"`
+	// LogoutURL is where a browser has to go so that the session at the provider
+	// ends, too.
+	LogoutURL string `json:"logout_url,omitempty"`
 }
 
 // getLogout only asks: a picture or a link on another site must not be able to
@@ -26,15 +32,24 @@ func (p *Portal) getLogout(v *visit) {
 		p.fault(v, "reading the session", err)
 		return
 	}
-	name := ""
+	data := logoutData{}
 	if id != nil {
-		name = id.Username
+		data.Username = id.Username
+		if at := p.ownWay(id); at != nil && at.LogoutThere {
+			data.There = at.title()
+		}
 	}
 	if v.json {
-		v.reply(logoutReply{SignedIn: id != nil, Username: name})
+		v.reply(logoutReply{SignedIn: id != nil, Username: data.Username})
 		return
 	}
-	p.show(v, http.StatusOK, "logout", view{Title: "Sign out", Scene: open, Data: logoutData{name}})
+	title := "Sign out"
+	if id == nil {
+		if data.There = p.cameFromLogout(v); data.There != "" {
+			title = "You are signed out"
+		}
+	}
+	p.show(v, http.StatusOK, "logout", view{Title: title, Scene: open, Data: data})
 }
 
 // postLogout ends the session in the store and then in the browser. When the
@@ -50,7 +65,9 @@ func (p *Portal) postLogout(v *visit) {
 		p.fault(v, "reading the session", err)
 		return
 	}
+	var away farewell
 	if id != nil {
+		away = p.farewell(v, token)
 		err := p.o.Sessions.Revoke(v.r.Context(), session.ID(token))
 		if err != nil && !errors.Is(err, session.ErrNotFound) {
 			p.fault(v, "ending a session", err)
@@ -58,10 +75,17 @@ func (p *Portal) postLogout(v *visit) {
 		}
 		p.record(v, audit.Event{Action: audit.Logout, Actor: id.Username, Subject: id.Username, Session: id.SessionID})
 		p.o.Cookies.Clear(v.w, p.o.Cookies.Session())
+		p.forgetArrival(v)
+		p.takeBack(v, away)
 	}
-	if v.json {
-		v.reply(logoutReply{})
-		return
+	switch {
+	case v.json:
+		v.reply(logoutReply{LogoutURL: away.url})
+	case away.url != "":
+		p.going(v, goingData{
+			To: away.url, Lead: "You are signed out here. Your session at " + away.at.title() + " is ended now, too.",
+		}, "Signing out at "+away.at.title())
+	default:
+		v.redirect(p.o.Base + "/login?done=logout")
 	}
-	v.redirect(p.o.Base + "/login?done=logout")
 }

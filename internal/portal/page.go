@@ -12,7 +12,7 @@ import (
 var templates embed.FS
 
 // pageNames are the pages, one file each.
-var pageNames = []string{"login", "logout", "setup", "account", "key", "problem"}
+var pageNames = []string{"login", "logout", "setup", "account", "key", "problem", "going"}
 
 // scene picks the picture of a page and its layout.
 type scene string
@@ -49,7 +49,7 @@ func (p *Portal) load() error {
 	}
 	why := func(field string, all map[string]string) reason { return reason{field, all[field]} }
 	shared, err := template.New("").Funcs(template.FuncMap{"why": why}).
-		ParseFS(templates, "templates/layout.html", "templates/fields.html", "templates/keys.html")
+		ParseFS(templates, "templates/layout.html", "templates/fields.html", "templates/keys.html", "templates/ways.html")
 	if err != nil {
 		return fmt.Errorf("portal: %w", err)
 	}

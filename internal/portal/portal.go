@@ -1,20 +1,27 @@
 // Package portal is the pages that people see under /_gatehouse/: signing in
-// and out, the first set-up, a person's own account, and what is shown when a
-// request may not pass. Every form also speaks JSON.
+// and out, here and at outside providers, the first set-up, a person's own
+// account, and what is shown when a request may not pass. Every form also speaks
+// JSON.
 //
 // It owns the words, the templates, the stylesheet and the order of the steps
 // of each form. It does not own what a password, a session, a key or a user is,
-// nor who may reach an app: that is packages password, session, key, user and
-// gateway.
+// how a provider is talked to, nor who may reach an app: that is packages
+// password, session, key, user, oidc and gateway.
 //
 // Forms carry no anti-forgery tokens. A POST is taken only when the browser
 // says that it came from this same origin (Sec-Fetch-Site, or Origin where that
 // is missing: net/http.CrossOriginProtection), our cookies are SameSite=Lax, and
-// no GET changes anything. A token would add a secret to keep and nothing else:
-// whoever can make a same-origin request can also read the token.
+// no GET changes anything, but for those that providers ask for. A token would
+// add a secret to keep and nothing else: whoever can make a same-origin request
+// can also read the token.
+//
+// A login at a provider is kept by the browser that began it, sealed, in a cookie
+// of its own, until it comes back: that binds the two, and nothing is stored here
+// for logins that nobody ends. The state of one counts once, on all instances.
 package portal
 
 import (
+	"context"
 	"errors"
 	"html/template"
 	"log/slog"
@@ -25,9 +32,9 @@ import (
 
 	"github.com/gatehouse-proxy/gatehouse/internal/audit"
 	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 	"github.com/gatehouse-proxy/gatehouse/internal/key"
 	"github.com/gatehouse-proxy/gatehouse/internal/password"
-	"github.com/gatehouse-proxy/gatehouse/internal/problem"
 	"github.com/gatehouse-proxy/gatehouse/internal/session"
 	"github.com/gatehouse-proxy/gatehouse/internal/user"
 )
@@ -36,6 +43,7 @@ import (
 // Passwords, so are Verifier and Hasher.
 type Options struct {
 	Base     string // path under which the portal answers, without a slash at its end ["/_gatehouse"]
+	Root     bool   // it answers at the root of its host instead; Base is empty then
 	Name     string // shown on every page ["Gatehouse"]
 	Cookies  cookie.Jar
 	Users    *user.Directory
@@ -44,8 +52,8 @@ type Options struct {
 	Hasher   *password.Hasher
 	Rules    password.Rules
 	Setup    *Setup // nil: there is no set-up page
-	// Passwords offers signing in by password. Without it the login page says
-	// that no way to sign in is configured.
+	// Passwords offers signing in by password. Without it and without Providers
+	// the login page says that no way to sign in is configured.
 	Passwords  bool
 	RememberMe bool // offers "Keep me signed in"
 	// Keys lets people make API keys and keep an eye on them. nil: keys are off,
@@ -53,8 +61,19 @@ type Options struct {
 	Keys        *key.Manager
 	KeyLifetime time.Duration // the longest life of a key, as in key.Options.MaxLifetime [365 days]
 	Audit       *audit.Trail  // required
-	// OnLogin, if set, is told of every try: method is "password", result
-	// "success", "wrong", "throttled", "busy" or "error".
+	// Providers are where people may sign in as well, in the order of the login
+	// page. With them, Federation, StateKey and Once are required.
+	Providers  []Provider
+	Federation Federation
+	// StateKey is the key that logins under way are sealed with in the browser. All
+	// instances share it, and it stays the same for as long as a login may take.
+	StateKey func(context.Context) ([32]byte, error)
+	// Once reports whether key, a text of at most 64 bytes, comes for the first time
+	// within ttl, over all instances: of several callers at once, one hears true.
+	Once func(ctx context.Context, key string, ttl time.Duration) (first bool, err error)
+	// OnLogin, if set, is told of every try. By method "password" the result is
+	// "success", "wrong", "throttled", "busy" or "error"; by "oidc" it is "success",
+	// "denied", "invalid", "lost", "unavailable" or "error".
 	OnLogin func(method, result string)
 	Logger  *slog.Logger     // [slog.Default]
 	Clock   func() time.Time // [time.Now]
@@ -68,6 +87,10 @@ type Portal struct {
 	icon   asset
 	routes map[string]route
 	csrf   *http.CrossOriginProtection
+	errand errands
+
+	// identify is who a session cookie stands for.
+	identify func(ctx context.Context, token string) (*identity.Identity, error)
 }
 
 // Caller is what the server knows about a request besides the request.
@@ -77,12 +100,8 @@ type Caller struct {
 	Site      string // the site that was asked, for display; may be empty
 }
 
-// route is one page; a nil method is not allowed there.
-type route struct {
-	get, post func(*visit)
-}
-
-// New makes a Portal. All templates are parsed here.
+// New makes a Portal. All templates are parsed here. Close must be called in the
+// end.
 func New(o Options) (*Portal, error) {
 	switch {
 	case o.Users == nil || o.Sessions == nil || o.Audit == nil:
@@ -91,8 +110,13 @@ func New(o Options) (*Portal, error) {
 		return nil, errors.New("portal: passwords need a verifier and a hasher")
 	case o.Base != "" && (!strings.HasPrefix(o.Base, "/") || strings.HasSuffix(o.Base, "/")):
 		return nil, errors.New("portal: the base path begins with a slash and ends with none")
+	case o.Root && o.Base != "":
+		return nil, errors.New("portal: at the root there is no base path")
 	}
-	if o.Base == "" {
+	if err := checkProviders(&o); err != nil {
+		return nil, err
+	}
+	if o.Base == "" && !o.Root {
 		o.Base = "/_gatehouse"
 	}
 	if o.Name == "" {
@@ -110,70 +134,16 @@ func New(o Options) (*Portal, error) {
 	if o.KeyLifetime <= 0 {
 		o.KeyLifetime = 365 * day
 	}
-	p := &Portal{o: o, csrf: http.NewCrossOriginProtection()}
+	p := &Portal{o: o, csrf: http.NewCrossOriginProtection(), identify: o.Sessions.Identify}
+	if o.Federation != nil {
+		p.identify = o.Federation.Identify
+	}
 	if err := p.load(); err != nil {
 		return nil, err
 	}
-	p.routes = map[string]route{
-		"/login":                          {get: p.getLogin, post: p.postLogin},
-		"/logout":                         {get: p.getLogout, post: p.postLogout},
-		"/setup":                          {get: p.getSetup, post: p.postSetup},
-		"/account":                        {get: p.getAccount},
-		"/account/password":               {post: p.postPassword},
-		"/account/sessions/revoke":        {post: p.postRevoke},
-		"/account/sessions/revoke-others": {post: p.postRevokeOthers},
-		"/whoami":                         {get: p.getWhoami},
-	}
-	if o.Keys != nil {
-		p.routes["/account/keys"] = route{get: p.getKeys, post: p.postKey}
-		p.routes["/account/keys/rotate"] = route{get: p.getRotateKey, post: p.postRotateKey}
-		p.routes["/account/keys/revoke"] = route{get: p.getRevokeKey, post: p.postRevokeKey}
-	}
+	p.route()
 	return p, nil
 }
 
-// ServeHTTP answers everything under Base.
-func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, c Caller) {
-	harden(w.Header())
-	v := &visit{w: w, r: r, Caller: c, json: wantsJSON(r)}
-	path, ours := strings.CutPrefix(r.URL.Path, p.o.Base)
-	if !ours {
-		p.fail(v, problem.Problem{Status: http.StatusNotFound, Kind: problem.NotFound})
-		return
-	}
-	if p.serveAsset(v, path) {
-		return
-	}
-	if path == "" || path == "/" {
-		v.redirect(p.o.Base + "/account")
-		return
-	}
-	page, known := p.routes[path]
-	switch {
-	case !known:
-		p.fail(v, problem.Problem{Status: http.StatusNotFound, Kind: problem.NotFound})
-	case page.get != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-		page.get(v)
-	case page.post == nil || r.Method != http.MethodPost:
-		p.notAllowed(v, page)
-	case p.csrf.Check(r) != nil:
-		p.fail(v, problem.Problem{
-			Status: http.StatusForbidden, Kind: problem.Forbidden, Title: "This form came from another site",
-			Detail: "Your browser says that another site sent this form, so nothing was done. Open the page here and try again.",
-		})
-	default:
-		page.post(v)
-	}
-}
-
-func (p *Portal) notAllowed(v *visit, page route) {
-	var allow []string
-	if page.get != nil {
-		allow = append(allow, http.MethodGet, http.MethodHead)
-	}
-	if page.post != nil {
-		allow = append(allow, http.MethodPost)
-	}
-	v.w.Header().Set("Allow", strings.Join(allow, ", "))
-	p.fail(v, problem.Problem{Status: http.StatusMethodNotAllowed, Kind: problem.BadRequest})
-}
+// Close ends what runs in the background.
+func (p *Portal) Close() { p.errand.close() }

@@ -37,17 +37,22 @@ type retryAt struct{ Text, Clock, Machine string }
 // is broken.
 func (p *Portal) Problem(w http.ResponseWriter, r *http.Request, pr problem.Problem) {
 	harden(w.Header())
-	p.problemPage(&visit{w: w, r: r}, pr, nil)
+	p.problemPage(&visit{w: w, r: r}, pr, p.links(r, pr.WithDefaults()), nil)
 }
 
 // fail answers a request to the portal with a problem, as a page or as JSON.
 func (p *Portal) fail(v *visit, pr problem.Problem, advice ...string) {
+	p.failWith(v, pr, p.links(v.r, pr.WithDefaults()), advice...)
+}
+
+// failWith is fail with other ways on than the problem has by itself.
+func (p *Portal) failWith(v *visit, pr problem.Problem, links []link, advice ...string) {
 	pr.RequestID = v.RequestID
 	if v.json {
 		pr.Write(v.w)
 		return
 	}
-	p.problemPage(v, pr, advice)
+	p.problemPage(v, pr, links, advice)
 }
 
 // fault answers 503 and keeps what went wrong for the log. No cookie is cleared:
@@ -57,13 +62,13 @@ func (p *Portal) fault(v *visit, doing string, err error) {
 	p.fail(v, problem.Problem{})
 }
 
-func (p *Portal) problemPage(v *visit, pr problem.Problem, advice []string) {
+func (p *Portal) problemPage(v *visit, pr problem.Problem, links []link, advice []string) {
 	pr = pr.WithDefaults()
 	pr.Headers(v.w.Header())
 	words := wordsFor(pr)
 	data := problemData{
 		Status: pr.Status, Name: http.StatusText(pr.Status), Detail: words.detail, Reasons: pr.Reasons, Advice: advice,
-		Links: p.links(v.r, pr), DecisionID: pr.DecisionID,
+		Links: links, DecisionID: pr.DecisionID,
 	}
 	if pr.Detail != "" {
 		data.Detail = pr.Detail

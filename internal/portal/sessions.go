@@ -13,6 +13,7 @@ const maxSessions = 100
 
 type sessionRow struct {
 	ID, Device, ClientIP string
+	With                 string // empty: there is only one way to sign in
 	SignedIn, LastSeen   moment
 	Current              bool
 }
@@ -21,6 +22,7 @@ type sessionReply struct {
 	ID        string    `json:"id"`
 	Current   bool      `json:"current"`
 	Device    string    `json:"device"`
+	Provider  string    `json:"provider"`
 	ClientIP  string    `json:"client_ip,omitempty"`
 	UserAgent string    `json:"user_agent,omitempty"`
 	Created   time.Time `json:"created"`
@@ -48,13 +50,17 @@ func (p *Portal) sessions(v *visit, id *identity.Identity) (all []*session.Sessi
 	return all, true
 }
 
-func sessionRows(all []*session.Session, current string) []sessionRow {
+func (p *Portal) sessionRows(all []*session.Session, current string) []sessionRow {
 	rows := make([]sessionRow, 0, len(all))
 	for _, s := range all {
-		rows = append(rows, sessionRow{
+		row := sessionRow{
 			ID: s.ID, Device: device(s.UserAgent), ClientIP: s.ClientIP, SignedIn: when(s.Created), LastSeen: when(s.LastSeen),
 			Current: s.ID == current,
-		})
+		}
+		if len(p.o.Providers) > 0 {
+			row.With = p.wayTitle(s.Provider)
+		}
+		rows = append(rows, row)
 	}
 	return rows
 }
@@ -63,7 +69,7 @@ func sessionReplies(all []*session.Session, current string) []sessionReply {
 	replies := make([]sessionReply, 0, len(all))
 	for _, s := range all {
 		replies = append(replies, sessionReply{
-			ID: s.ID, Current: s.ID == current, Device: device(s.UserAgent), ClientIP: s.ClientIP, UserAgent: s.UserAgent,
+			ID: s.ID, Current: s.ID == current, Device: device(s.UserAgent), Provider: s.Provider, ClientIP: s.ClientIP, UserAgent: s.UserAgent,
 			Created: s.Created, LastSeen: s.LastSeen, Expires: s.Expires,
 		})
 	}

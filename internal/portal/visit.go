@@ -69,10 +69,10 @@ func (v *visit) replyStatus(status int, value any) {
 	v.write(status, "application/json", append(body, '\n'))
 }
 
-// redirect sends the browser to a path of this site with a GET (RFC 9110
-// section 15.4.4).
-func (v *visit) redirect(path string) {
-	v.w.Header().Set("Location", path)
+// redirect sends the browser to a path of this site, or to a provider, with a GET
+// (RFC 9110 section 15.4.4).
+func (v *visit) redirect(to string) {
+	v.w.Header().Set("Location", to)
 	v.w.Header().Set("Content-Length", "0")
 	v.w.WriteHeader(http.StatusSeeOther)
 }
@@ -84,7 +84,7 @@ func (p *Portal) who(v *visit) (*identity.Identity, error) {
 	if !sent {
 		return nil, nil
 	}
-	id, err := p.o.Sessions.Identify(v.r.Context(), token)
+	id, err := p.identify(v.r.Context(), token)
 	switch {
 	case err == nil && id.Authenticated():
 		return id, nil
