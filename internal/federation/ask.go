@@ -3,6 +3,7 @@ package federation
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/oidc"
 	"github.com/gatehouse-proxy/gatehouse/internal/session"
@@ -23,7 +24,28 @@ func (g *Guard) ask(ctx context.Context, e *entry, seen *session.Session, w *wat
 			}
 			return a
 		}
-		return g.askUnder(ctx, l, e, seen, w)
+		a := g.askUnder(ctx, l, e, seen, w)
+		if a.outcome == answered {
+			g.catchUp(ctx, seen)
+		}
+		return a
+	}
+}
+
+// catchUp waits until this instance has heard of what another has done: who waits
+// for the answer looks the session up here.
+func (g *Guard) catchUp(ctx context.Context, seen *session.Session) {
+	const within, every = time.Second, 5 * time.Millisecond
+	for began := time.Now(); time.Since(began) < within; {
+		s, err := g.sessions.Recall(ctx, seen.ID)
+		if err != nil || !s.Checked.Equal(seen.Checked) {
+			return
+		}
+		select {
+		case <-time.After(every):
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -65,12 +87,12 @@ func (g *Guard) settle(ctx context.Context, l *lease, e *entry, seen *session.Se
 		}
 		return answer{err: err}
 	}
-	login, err := g.call(ctx, e, s, old)
+	login, now, err := g.call(ctx, e, s, old)
 	denied := (*oidc.DeniedError)(nil)
 	switch {
 	case err == nil:
 		g.back(e)
-		return g.keep(ctx, l, e, s, w.key, old, login)
+		return g.keep(ctx, l, e, s, w.key, now, login)
 	case errors.Is(err, oidc.ErrRevoked):
 		g.back(e)
 		return g.end(ctx, l, e, s, "the provider does not stand by the login any more")
@@ -79,6 +101,9 @@ func (g *Guard) settle(ctx context.Context, l *lease, e *entry, seen *session.Se
 		return g.end(ctx, l, e, s, denied.Error())
 	case errors.Is(err, oidc.ErrNoRefresh):
 		return g.mute(ctx, l, e, s)
+	}
+	if now != old {
+		g.keepTokens(ctx, s, w.key, now)
 	}
 	if g.ctx.Err() != nil { // we gave up, not the provider: others may ask at once
 		return answer{outcome: unknown, idle: true}
@@ -90,17 +115,18 @@ func (g *Guard) settle(ctx context.Context, l *lease, e *entry, seen *session.Se
 // errOther is of an answer that is about nobody, or somebody else.
 var errOther = errors.New("the provider answered about another person")
 
-func (g *Guard) call(ctx context.Context, e *entry, s *session.Session, old oidc.Tokens) (*oidc.Login, error) {
+func (g *Guard) call(ctx context.Context, e *entry, s *session.Session, old oidc.Tokens) (*oidc.Login, oidc.Tokens, error) {
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
-	login, err := e.Refresher.Refresh(ctx, s.ProviderIssuer, s.ProviderSubject, old)
-	if err != nil {
-		return nil, err
+	login, now, err := e.Refresher.Refresh(ctx, s.ProviderIssuer, s.ProviderSubject, old)
+	if err == nil && (login == nil || login.Issuer != s.ProviderIssuer || login.Subject != s.ProviderSubject) {
+		err = errOther
 	}
-	if login == nil || login.Issuer != s.ProviderIssuer || login.Subject != s.ProviderSubject {
-		return nil, errOther
+	if errors.Is(err, oidc.ErrInvalid) || errors.Is(err, errOther) {
+		// Tokens that may be another person's are none of this session's.
+		return nil, old, err
 	}
-	return login, nil
+	return login, now, err
 }
 
 // unanswered logs that nothing is known about a login: of a provider that is away

@@ -7,12 +7,13 @@ import (
 	"github.com/gatehouse-proxy/gatehouse/internal/oidc"
 )
 
-// Refresher asks a provider whether it still stands by a login. *oidc.Provider is
-// one, and says what the errors mean: an oidc.ErrRevoked and an *oidc.DeniedError
-// end the session, an oidc.ErrNoRefresh does when it cannot wait any longer, and
-// after any other nothing is known.
+// Refresher asks a provider whether it still stands by a login, and returns the
+// tokens to be kept instead of the old ones, with an error, too. *oidc.Provider is
+// one. An oidc.ErrRevoked and an *oidc.DeniedError end the session, and an
+// oidc.ErrNoRefresh does when it cannot wait any longer. After any other error
+// nothing is known: an answer about somebody else says nothing of this person.
 type Refresher interface {
-	Refresh(ctx context.Context, issuer, subject string, old oidc.Tokens) (*oidc.Login, error)
+	Refresh(ctx context.Context, issuer, subject string, old oidc.Tokens) (*oidc.Login, oidc.Tokens, error)
 }
 
 // Entry is what the configuration says of one provider.
@@ -48,3 +49,6 @@ func (e *Entry) allows(email string, verified bool) bool {
 	}
 	return false
 }
+
+// *oidc.Provider is what asks.
+var _ Refresher = (*oidc.Provider)(nil)

@@ -2,7 +2,6 @@ package federation
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,8 +37,10 @@ func (g *Guard) end(ctx context.Context, l *lease, e *entry, s *session.Session,
 		return answer{outcome: answered}
 	case err != nil:
 		return g.fault(ctx, err)
-	case !bytes.Equal(now.Sealed, s.Sealed):
+	case !now.Checked.Equal(s.Checked):
 		return answer{outcome: answered}
+	case !bytes.Equal(now.Sealed, s.Sealed):
+		return answer{outcome: unknown, idle: true}
 	}
 	err = g.sessions.Revoke(ctx, s.ID)
 	if err != nil && !errors.Is(err, session.ErrNotFound) {
@@ -52,39 +53,56 @@ func (g *Guard) end(ctx context.Context, l *lease, e *entry, s *session.Session,
 	return answer{outcome: answered}
 }
 
-// keep stores what the provider says now. The old tokens may be void: so it is
-// tried more than once, also when time is up.
-func (g *Guard) keep(ctx context.Context, l *lease, e *entry, s *session.Session, k session.Key, old oidc.Tokens, login *oidc.Login) answer {
+// keep stores what the provider says now.
+func (g *Guard) keep(ctx context.Context, l *lease, e *entry, s *session.Session, k session.Key, t oidc.Tokens, login *oidc.Login) answer {
 	if login.Claims != nil && !e.allows(login.Email, login.EmailVerified) {
 		return g.end(ctx, l, e, s, "there is no verified address at an allowed domain any more")
 	}
-	t := login.Tokens
-	t.Refresh, t.ID, t.Nonce = cmp.Or(t.Refresh, old.Refresh), cmp.Or(t.ID, old.ID), cmp.Or(t.Nonce, old.Nonce)
-	raw, err := json.Marshal(t)
-	if err != nil {
-		return answer{err: fmt.Errorf("the tokens of the provider %s cannot be stored: %w", e.Name, err)}
-	}
-	change := func(s *session.Session) error {
+	err := g.update(ctx, s, k, t, func(s *session.Session) {
 		if login.Claims != nil { // else it told nothing new about the person
 			s.Roles, s.Groups, s.Claims = labels(login.Roles), labels(login.Groups), login.Claims
 		}
 		s.Checked = g.now()
-		return g.sessions.Reseal(k, s, raw)
+	})
+	switch {
+	case err == nil, errors.Is(err, session.ErrNotFound):
+		return answer{outcome: answered}
+	case errors.Is(err, session.ErrTooLarge):
+		return g.end(ctx, l, e, s, session.ErrTooLarge.Error())
+	}
+	return answer{err: fmt.Errorf("keeping what the provider %s says of a login: %w", e.Name, err)}
+}
+
+// keepTokens stores new tokens that came although nothing else is known: the old
+// ones may be void.
+func (g *Guard) keepTokens(ctx context.Context, s *session.Session, k session.Key, t oidc.Tokens) {
+	err := g.update(ctx, s, k, t, func(*session.Session) {})
+	if err != nil && !errors.Is(err, session.ErrNotFound) {
+		g.log.Warn("new tokens of a provider were not kept", "provider", s.Provider, "session", s.ID, "error", err)
+	}
+}
+
+// update changes a session and its tokens. What came of a question cannot be asked
+// for twice: so it is tried more than once, also when time is up.
+func (g *Guard) update(ctx context.Context, s *session.Session, k session.Key, t oidc.Tokens, change func(*session.Session)) error {
+	raw, err := json.Marshal(t)
+	if err != nil {
+		return fmt.Errorf("the tokens of the provider %s cannot be stored: %w", s.Provider, err)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
 	defer cancel()
 	for try := 0; ; try++ {
-		_, err = g.sessions.Update(ctx, s.ID, change)
-		switch {
-		case err == nil, errors.Is(err, session.ErrNotFound):
-			return answer{outcome: answered}
-		case errors.Is(err, session.ErrTooLarge):
-			return g.end(ctx, l, e, s, session.ErrTooLarge.Error())
+		_, err := g.sessions.Update(ctx, s.ID, func(s *session.Session) error {
+			change(s)
+			return g.sessions.Reseal(k, s, raw)
+		})
+		if err == nil || errors.Is(err, session.ErrNotFound) || errors.Is(err, session.ErrTooLarge) {
+			return err
 		}
 		select {
 		case <-time.After(100 * time.Millisecond << min(try, 4)):
 		case <-ctx.Done():
-			return answer{err: fmt.Errorf("keeping what the provider %s says of a login: %w", e.Name, err)}
+			return err
 		}
 	}
 }

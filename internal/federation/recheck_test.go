@@ -109,7 +109,8 @@ func TestRecheck(t *testing.T) {
 	})
 	bubble(t, "a provider that tells nothing new leaves the roles as they were", func(t *testing.T, w *world) {
 		w.provider.do(func(_ context.Context, _ int, l *oidc.Login) (*oidc.Login, error) {
-			return &oidc.Login{Issuer: l.Issuer, Subject: l.Subject, Tokens: oidc.Tokens{Access: "new"}}, nil
+			l.Tokens.Access = "new"
+			return l, nil
 		})
 		token, s := w.signIn()
 		for range 3 {
@@ -125,7 +126,6 @@ func TestRecheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// What it did not give anew is the old one.
 		if got, err := w.tokens(k, now); err != nil || got.Access != "new" || got.Refresh != "refresh-secret-1" || got.ID != "id-1" {
 			t.Errorf("%+v %v", got, err)
 		}
@@ -467,6 +467,60 @@ func TestProviderGivesNoAnswer(t *testing.T) {
 	}
 }
 
+// TestTokensThatCameWithoutAnAnswer: the old ones may be used up.
+func TestTokensThatCameWithoutAnAnswer(t *testing.T) {
+	rotated := func(w *world, err error) {
+		w.provider.do(func(_ context.Context, calls int, l *oidc.Login) (*oidc.Login, error) {
+			l, refused := w.provider.rotate(l.Issuer, l.Subject, l.Tokens)
+			if refused != nil || calls > 1 {
+				return l, refused
+			}
+			return l, err
+		})
+	}
+	bubble(t, "are kept, and asked with", func(t *testing.T, w *world) {
+		token, s := w.signIn()
+		time.Sleep(recheck)
+		rotated(w, oidc.ErrUnavailable)
+		if got := w.roles(token); got != "role-1" {
+			t.Error(got)
+		}
+		w.access(w.in(token), "access-secret-2")
+		if got, err := w.sessions.Get(t.Context(), s.ID); err != nil || !got.Checked.Equal(s.Checked) {
+			t.Error("the login counts as checked:", got, err)
+		}
+		time.Sleep(firstPause + time.Second)
+		w.in(token)
+		settle()
+		if got := w.roles(token); got != "role-3" {
+			t.Error(got)
+		}
+	})
+	for name, err := range map[string]error{"what is not to be believed": oidc.ErrInvalid, "an answer about another": nil} {
+		bubble(t, "are not, with "+name+": they may be another person's", func(t *testing.T, w *world) {
+			token, _ := w.signIn()
+			id := w.in(token)
+			time.Sleep(recheck)
+			w.provider.do(func(context.Context, int, *oidc.Login) (*oidc.Login, error) {
+				return &oidc.Login{Issuer: issuer, Subject: "2002", Tokens: oidc.Tokens{Access: "bobs"}}, err
+			})
+			w.in(token)
+			w.access(id, "access-secret-1")
+		})
+	}
+	bubble(t, "a store that does not take them", func(t *testing.T, w *world) {
+		token, s := w.signIn()
+		time.Sleep(recheck)
+		rotated(w, oidc.ErrUnavailable)
+		w.store.hook(away("swap", "session/"))
+		w.in(token)
+		time.Sleep(time.Minute)
+		if log := w.log.String(); !strings.Contains(log, "were not kept") || !strings.Contains(log, s.ID) || strings.Contains(log, "secret") {
+			t.Error(log)
+		}
+	})
+}
+
 func TestNothingToAskWith(t *testing.T) {
 	mute := func(l *oidc.Login) { l.Tokens.Refresh = "" }
 	noRefresh := func(w *world) { w.provider.fails(oidc.ErrNoRefresh) }
@@ -686,6 +740,20 @@ func TestClose(t *testing.T) {
 			t.Error(got, err)
 		}
 		w.Close()
+	})
+	bubble(t, "one that comes too late is stored all the same", func(t *testing.T, w *world) {
+		token, s := w.signIn()
+		time.Sleep(recheck / 5 * 4)
+		w.provider.do(func(_ context.Context, _ int, l *oidc.Login) (*oidc.Login, error) {
+			time.Sleep(6 * time.Second) // whatever its context says
+			return w.provider.rotate(l.Issuer, l.Subject, l.Tokens)
+		})
+		w.in(token)
+		synctest.Wait()
+		took(t, 6*time.Second, w.Close)
+		if got, err := w.sessions.Get(t.Context(), s.ID); err != nil || got.Roles[0] != "role-2" {
+			t.Error(got, err)
+		}
 	})
 	bubble(t, "but not for ever, and the next configuration may ask at once", func(t *testing.T, w *world) {
 		w.provider.slowly(time.Hour)

@@ -222,15 +222,24 @@ func (p *provider) count() int {
 	return p.calls
 }
 
-func (p *provider) Refresh(ctx context.Context, iss, subject string, old oidc.Tokens) (*oidc.Login, error) {
+// Refresh takes a login that comes with an error for no more than its tokens.
+func (p *provider) Refresh(ctx context.Context, iss, subject string, old oidc.Tokens) (l *oidc.Login, now oidc.Tokens, err error) {
 	p.mu.Lock()
 	p.calls++
 	calls, instead := p.calls, p.instead
 	p.mu.Unlock()
 	if instead == nil {
-		return p.rotate(iss, subject, old)
+		l, err = p.rotate(iss, subject, old)
+	} else {
+		l, err = instead(ctx, calls, &oidc.Login{Issuer: iss, Subject: subject, Tokens: old})
 	}
-	return instead(ctx, calls, &oidc.Login{Issuer: iss, Subject: subject, Tokens: old})
+	if now = old; l != nil {
+		now = l.Tokens
+	}
+	if err != nil {
+		l = nil
+	}
+	return l, now, err
 }
 
 // rotate is the truth.

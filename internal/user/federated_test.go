@@ -370,6 +370,17 @@ func TestEntriesThatLeadNowhere(t *testing.T) {
 			leadsTo(t, d, aliceAtGoogle, "alice")
 		})
 	}
+	t.Run("to a user's successor, who has the same login", func(t *testing.T) {
+		s := open(t)
+		d := directory(t, s)
+		u := first(t, d, aliceAtGoogle, "alice")
+		point(t, s, aliceAtGoogle, "alice", "usr_of_before")
+		leadsTo(t, d, aliceAtGoogle, "")
+		if again := first(t, d, aliceAtGoogle, "alice"); again.ID != u.ID { // the record says so itself
+			t.Errorf("%+v", again)
+		}
+		leadsTo(t, d, aliceAtGoogle, "alice")
+	})
 	t.Run("a service is nobody's login, whatever its record says", func(t *testing.T) {
 		s := open(t)
 		d := directory(t, s)
