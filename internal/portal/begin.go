@@ -127,10 +127,14 @@ func (p *Portal) begin(v *visit, s start) {
 		p.failedStart(ctx, v, s, err)
 		return
 	}
-	if s.step == stepReauth || s.step == stepMFA {
-		// Held against what comes back by ourselves, so that the page can say what
-		// was missing.
-		login.MaxAge, login.ACRValues = nil, nil
+	// What a step asked for is held against what comes back by ourselves, so that
+	// the page can say what was missing. What the provider's own options ask for is
+	// left to the client.
+	switch s.step {
+	case stepReauth:
+		login.MaxAge = nil // 0 is the strictest
+	case stepMFA:
+		login.ACRValues = nil // those of the step stand instead of the options'
 	}
 	b := &pending{Login: *login, Step: s.step, Again: s.again, back: s.back}
 	if who != nil && (s.step == stepReauth || s.step == stepMFA) {

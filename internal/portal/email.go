@@ -26,25 +26,20 @@ func (p *Portal) postEmail(v *visit, in input, back string) {
 	case name == "" || domain == "" || strings.ContainsAny(address, " \t"):
 		wrong = "That is no e-mail address."
 	case at == nil:
-		wrong = "Nobody with such an address can sign in here."
+		wrong = "No provider here is for such an address."
 	}
 	if wrong != "" {
 		p.refuseEmail(v, in["email"], back, knownStep(in["step"]), wrong)
 		return
 	}
-	to := p.startURL(at, back, knownStep(in["step"]), address)
-	if v.json {
-		v.reply(begunReply{URL: to})
-		return
-	}
-	p.going(v, goingData{To: to, Lead: "You sign in at " + at.title() + " and come back here."}, "Going on to "+at.title())
+	p.leave(v, at, p.startURL(at, back, knownStep(in["step"]), address))
 }
 
 // refuseEmail shows the login page again, with what is wrong with an address.
 func (p *Portal) refuseEmail(v *visit, address, back, step, wrong string) {
-	errors := map[string]string{"email": wrong}
+	fields := map[string]string{"email": wrong}
 	if v.json {
-		p.fail(v, invalid(errors))
+		p.fail(v, invalid(fields))
 		return
 	}
 	who, err := p.who(v)
@@ -52,7 +47,7 @@ func (p *Portal) refuseEmail(v *visit, address, back, step, wrong string) {
 		p.fault(v, "reading the session", err)
 		return
 	}
-	data := loginData{ReturnTo: back, Email: address, Errors: errors}
+	data := loginData{ReturnTo: back, Email: address, Errors: fields}
 	p.offer(&data, p.choose(v, who, step, ""), step, "")
 	p.showLogin(v, http.StatusUnprocessableEntity, data, view{Error: wrong})
 }

@@ -48,6 +48,8 @@ type house struct {
 
 	places   map[string]*place // by the name of the provider
 	stateKey [32]byte
+	acr      []string      // that every login at a provider asks for
+	maxAge   time.Duration // likewise
 }
 
 func newHouse(t *testing.T, change ...func(*Options)) *house {

@@ -4,10 +4,10 @@ import "net/http"
 
 // begunReply is the start of a login as JSON.
 type begunReply struct {
-	URL string `json:"url"` // where the person signs in
+	URL string `json:"url"` // where to go on
 }
 
-// leave sends the browser away to a provider. After a form it goes by a page that
+// leave sends the browser to a provider, or to where a login there begins. After a form it goes by a page that
 // leads on by itself: browsers hold form-action against all redirects that follow
 // a form, also those from the provider to elsewhere.
 func (p *Portal) leave(v *visit, at *Provider, address string) {

@@ -31,6 +31,7 @@ type loginData struct {
 	AllDown    bool   // they are the only ways, and none can be used now
 	Retry      string // URL of this page
 	ByEmail    bool   // an address tells which of them
+	Next       string // the step that the address goes on with
 	Email      string
 	Errors     map[string]string // of the address
 	Username   string
@@ -101,7 +102,7 @@ func (p *Portal) getLogin(v *visit) {
 
 // offer puts the ways to sign in on the page.
 func (p *Portal) offer(data *loginData, c choice, step, hint string) {
-	data.Passwords, data.ByEmail = c.passwords, c.byEmail
+	data.Passwords, data.ByEmail, data.Next = c.passwords, c.byEmail, step
 	data.Ways = p.shown(c, data.ReturnTo, step, hint)
 	data.AllDown = !c.passwords && len(data.Ways) > 0 && !slices.ContainsFunc(data.Ways, func(w way) bool { return !w.Down })
 	data.Retry = p.loginURL(data.ReturnTo, step)

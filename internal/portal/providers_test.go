@@ -55,7 +55,7 @@ func withProviders(t testing.TB, h *house, names []string, change func(*Provider
 			op := optest.New("https://" + name + ".example")
 			op.Clock = o.Clock
 			client, err := oidc.New(oidc.Options{
-				Name: name, Issuer: op.Issuer, ClientID: op.Client.ID, ClientSecret: op.Client.Secret, Transport: op.Transport(),
+				ACRValues: h.acr, MaxAge: h.maxAge, Name: name, Issuer: op.Issuer, ClientID: op.Client.ID, ClientSecret: op.Client.Secret, Transport: op.Transport(),
 				Clock: o.Clock, Logger: o.Logger,
 				Keys: func(at string) oidc.KeySet {
 					return gooidc.NewRemoteKeySet(gooidc.ClientContext(context.Background(), &http.Client{Transport: op.Transport()}), at)

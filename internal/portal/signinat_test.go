@@ -216,9 +216,9 @@ func TestEmailTellsTheProvider(t *testing.T) {
 		}
 	}
 	for address, text := range map[string]string{
-		"al@evil.acme.com": "Nobody with such an address", "al@acme.com.evil": "Nobody with such an address", "al@x.org": "Nobody with such an address",
+		"al@evil.acme.com": "No provider here is for such an address", "al@acme.com.evil": "No provider here is for such an address", "al@x.org": "No provider here is for such an address",
 		"al": "no e-mail address", "": "no e-mail address", "@acme.com": "no e-mail address", "al@": "no e-mail address", "a b@acme.com": "no e-mail address",
-		"al@acme.com\nx": "no e-mail address", `"><script>@acme.com.x`: "Nobody",
+		"al@acme.com\nx": "no e-mail address", `"><script>@acme.com.x`: "No provider here",
 	} {
 		w := b.post("/_gatehouse/login", "email", address, "return_to", "/x")
 		wantStatus(t, w, http.StatusUnprocessableEntity)
@@ -230,6 +230,12 @@ func TestEmailTellsTheProvider(t *testing.T) {
 		t.Errorf("as JSON: %s", w.Body)
 	}
 	wantStatus(t, b.json("/_gatehouse/login", `{"email":"al@x"}`), http.StatusUnprocessableEntity)
+	if w := b.get("/_gatehouse/login?step=switch"); !strings.Contains(w.Body.String(), `name="step" value="switch"`) {
+		t.Error("with another account the address forgets that")
+	}
+	if next := b.post("/_gatehouse/login", "email", "al@acme.com", "step", "switch").Header().Get("Refresh"); !strings.Contains(next, "step=switch") {
+		t.Errorf("another account: %q", next)
+	}
 	first := b.get("/_gatehouse/login?login_hint=b%40globex.com").Body.String()
 	if strings.Index(first, "Globex") > strings.Index(first, "Acme") {
 		t.Error("the provider of a hint does not come first")
@@ -339,6 +345,28 @@ func TestReauthAtTheProvider(t *testing.T) {
 			t.Error("not the provider alone")
 		}
 	})
+}
+
+// What every login asks of the provider, a step asks, too.
+func TestStepsKeepWhatEveryLoginAsksFor(t *testing.T) {
+	h := &house{acr: []string{"urn:high"}, maxAge: time.Hour}
+	h.build(t, withProviders(t, h, []string{"acme"}, nil))
+	b := h.browser()
+	b.signInAt("acme")
+	before := b.token()
+	h.knob("acme", func(k *optest.Knobs) { k.ACR = "urn:low" })
+	for _, step := range []string{"", stepReauth, stepSwitch} {
+		w := b.come(b.there(b.start("acme", "step", step), "acme"))
+		wantStatus(t, w, http.StatusBadRequest)
+	}
+	h.knob("acme", func(k *optest.Knobs) { *k = optest.Knobs{IgnoreMaxAge: true, AuthAge: 2 * time.Hour} })
+	for _, step := range []string{"", stepMFA, stepSwitch} {
+		w := b.come(b.there(b.start("acme", "step", step), "acme"))
+		wantStatus(t, w, http.StatusBadRequest)
+	}
+	if b.token() != before {
+		t.Error("the session was touched")
+	}
 }
 
 // noStepUp is a provider that knows no fresh logins, as GitHub.
