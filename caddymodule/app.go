@@ -24,6 +24,7 @@ import (
 	"github.com/gatehouse-proxy/gatehouse/config"
 	"github.com/gatehouse-proxy/gatehouse/internal/audit"
 	"github.com/gatehouse-proxy/gatehouse/internal/jwt"
+	"github.com/gatehouse-proxy/gatehouse/internal/oidc"
 	"github.com/gatehouse-proxy/gatehouse/internal/policy"
 	"github.com/gatehouse-proxy/gatehouse/policies"
 )
@@ -50,6 +51,9 @@ type App struct {
 	issuers       []jwt.Issuer
 	keySets       []*sharedKeys
 	introspectors []*jwt.Introspector
+	providers     []*oidc.Provider
+	portalOrigin  string
+	released      bool     // guarded by mu: the key sets were given back
 	warned        sync.Map // of warnOnce
 
 	svcMu sync.Mutex
@@ -88,7 +92,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.shared, err = acquireStore(a.Store, a.slogger("")); err != nil {
 		return err
 	}
-	if err := a.loadIssuers(); err != nil {
+	if err := errors.Join(a.loadIssuers(), a.loadProviders(), a.checkPortal()); err != nil {
 		return err
 	}
 	return a.loadPolicies(ctx)
@@ -158,6 +162,11 @@ func (a *App) Start() error {
 	a.stop = cancel
 	a.work.Go(func() { a.announceSetup(ctx, svc) })
 	a.work.Go(func() { a.countSessions(ctx, svc) })
+	a.work.Go(func() { a.announceSites(ctx, svc) })
+	for _, p := range a.providers {
+		// So that the login page knows from the start who answers.
+		a.work.Go(func() { _ = p.Ready(ctx) }) // the provider logs it, and tries again
+	}
 	a.audit.Record(ctx, audit.Event{
 		Action: audit.ConfigLoaded, Outcome: audit.Success, Actor: audit.Unattended,
 		Extra: []slog.Attr{slog.String("store", a.storeKind()), slog.Int("gates", len(a.sites)), slog.String("revision", a.engine.Revision())},
@@ -189,6 +198,7 @@ func (a *App) Cleanup() error {
 		a.svcMu.Unlock()
 		errs = append(errs, a.shared.release())
 	}
+	a.releaseProviders()
 	errs = append(errs, a.releaseIssuers())
 	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -21,6 +22,7 @@ func init() {
 	// After all that rewrites the request, so that nothing does after the check;
 	// before all that answers or looks at credentials.
 	httpcaddyfile.RegisterDirectiveOrder("gatehouse", httpcaddyfile.Before, "basic_auth")
+	httpcaddyfile.RegisterDirectiveOrder("gatehouse_portal", httpcaddyfile.Before, "respond")
 }
 
 // parseGlobal reads the global option:
@@ -100,11 +102,9 @@ func readSite(h httpcaddyfile.Helper, site *config.Site) error {
 	if err := site.Validate(); err != nil {
 		return b.explain(err)
 	}
-	var app config.App
-	if global, ok := h.Option("gatehouse").(httpcaddyfile.App); ok {
-		if err := json.Unmarshal(global.Value, &app); err != nil {
-			return err
-		}
+	app, err := globalOptions(h)
+	if err != nil {
+		return err
 	}
 	if err := app.CheckSite(site); err != nil {
 		return b.explain(err)
@@ -125,11 +125,51 @@ func route(matcher caddy.ModuleMap, site *config.Site) []httpcaddyfile.ConfigVal
 	return []httpcaddyfile.ConfigValue{{Class: "route", Value: r}}
 }
 
-// parsePortalDirective refuses a directive of a later version by name, so that
-// nobody takes it for a slip of the pen.
+// parsePortalDirective reads the directive of the portal's own site, which takes
+// nothing. Its address has to be the one that the global option names.
 func parsePortalDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next()
-	return nil, h.Err(config.Unavailable("gatehouse_portal", "remove it; each site serves its own portal under /_gatehouse/"))
+	b := newBlock(h.Dispenser)
+	if h.NextArg() || b.opens() {
+		return nil, h.Err("gatehouse_portal takes nothing: write it alone, and its options into the gatehouse block of the global options")
+	}
+	site := config.Site{Name: siteAddress(h), Portal: true}
+	app, err := globalOptions(h)
+	if err != nil {
+		return nil, err
+	}
+	if err := app.CheckSite(&site); err != nil {
+		return nil, b.explain(err)
+	}
+	if !slices.ContainsFunc(siteAddresses(h), func(address string) bool { return sameHost(address, app.Portal) }) && len(siteAddresses(h)) > 0 {
+		return nil, h.Errf("gatehouse_portal: this site is not %s, which the portal option names: make the two the same", app.Portal)
+	}
+	return route(nil, &site), nil
+}
+
+// sameHost reports whether an address of a site is of the host of a URL.
+func sameHost(address, portal string) bool {
+	if strings.Contains(portal, "{") {
+		return true // filled in at start, and compared with each request
+	}
+	bare := func(s string) string {
+		_, s, found := strings.Cut(s, "://")
+		if !found {
+			s = address
+		}
+		s, _, _ = strings.Cut(s, "/")
+		return s
+	}
+	a, p := bare(address), bare(portal)
+	return strings.EqualFold(a, p) || strings.EqualFold(a, strings.TrimSuffix(p, ":443")) || strings.EqualFold(strings.TrimSuffix(a, ":443"), p)
+}
+
+// globalOptions are those of the gatehouse block that the Caddyfile begins with.
+func globalOptions(h httpcaddyfile.Helper) (app config.App, err error) {
+	if global, ok := h.Option("gatehouse").(httpcaddyfile.App); ok {
+		err = json.Unmarshal(global.Value, &app)
+	}
+	return app, err
 }
 
 // siteAddress is the first address of the server block that a directive stands

@@ -18,8 +18,8 @@ func appOptions(b *block, app *config.App) []option {
 		{name: "keys", parse: func() error { return readKeys(b, &app.Keys) }},
 		{name: "jwt", repeat: true, parse: func() error { return readJWT(b, app) }},
 		{name: "certificates", parse: func() error { return readCertificates(b, app) }},
-		{name: "portal", instead: "remove it; each site serves its own portal under /_gatehouse/"},
-		{name: "oidc", instead: "remove it; people sign in with a password"},
+		{name: "oidc", repeat: true, parse: func() error { return readOIDC(b, app) }},
+		{name: "portal", parse: func() (err error) { app.Portal, err = b.one("portal", "https://auth.example.com"); return err }},
 		{name: "tokens", instead: "remove it"},
 		{name: "mail", instead: "remove it; nothing is sent by mail yet"},
 	}

@@ -65,25 +65,25 @@ func readJWT(b *block, app *config.App) error {
 		{name: "secret", parse: func() error { return in.secret("secret", &j.Secret) }},
 		{name: "algorithms", parse: func() error { return in.words("algorithms", "ES256", &j.Algorithms) }},
 		{name: "types", parse: func() error { return in.words("types", "at+jwt", &j.Types) }},
-		{name: "claim", repeat: true, parse: func() error { return readClaim(in, j) }},
+		{name: "claim", repeat: true, parse: func() error { return readClaim(in, &j.Claims) }},
 		{name: "leeway", parse: func() error { return in.duration("leeway", "30s", &j.Leeway) }},
 		{name: "introspection", parse: func() error { return readIntrospection(in, j) }},
 	})
 }
 
-func readClaim(b *block, j *config.JWT) error {
+func readClaim(b *block, claims *map[string]string) error {
 	b.note("claims")
 	args := b.RemainingArgs()
 	if len(args) != 2 {
 		return b.Errf("%s needs a field and the path of a claim: write claim roles realm_access.roles", b.name("claim"))
 	}
-	if _, twice := j.Claims[args[0]]; twice {
+	if _, twice := (*claims)[args[0]]; twice {
 		return b.Errf("%s: %s is given twice: a field is filled by one claim", b.name("claim"), args[0])
 	}
-	if j.Claims == nil {
-		j.Claims = map[string]string{}
+	if *claims == nil {
+		*claims = map[string]string{}
 	}
-	j.Claims[args[0]] = args[1]
+	(*claims)[args[0]] = args[1]
 	return nil
 }
 

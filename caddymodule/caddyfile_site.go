@@ -15,6 +15,10 @@ func siteOptions(b *block, s *config.Site) []option {
 		{name: "policy", parse: func() (err error) { s.Policy, err = b.one("policy", "gatehouse.authz"); return err }},
 		{name: "methods", parse: func() error { return readMethods(b, s) }},
 		{name: "headers", parse: func() error { return readHeaders(b, s) }},
+		{name: "provider_token", parse: func() (err error) {
+			s.ProviderToken, err = b.one("provider_token", "X-Provider-Token")
+			return err
+		}},
 		{name: "timezone", parse: func() (err error) { s.Timezone, err = b.one("timezone", "Europe/Berlin"); return err }},
 		{name: "authorization", parse: func() (err error) {
 			s.Authorization, err = b.one("authorization", config.AuthorizationPass)

@@ -48,6 +48,7 @@ type site struct {
 	gate    *gateway.Gate
 	outside *gateway.Outside
 	portal  *portal.Portal
+	root    *portal.Portal // of the portal's own site; nil on all others
 }
 
 // CaddyModule returns the module's registration.
@@ -74,7 +75,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("timezone: %w", err)
 	}
 	h.headers = headerRules(h.Headers)
-	if h.PortalOnly {
+	if h.PortalOnly || h.Portal {
 		return nil
 	}
 	if h.accepts(identity.Certificate) {
@@ -106,10 +107,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	caller := callerOf(r)
+	if live.root != nil {
+		h.serveRoot(live, w, r, caller)
+		return nil
+	}
 	if underPortal(r.URL.Path) {
-		live.portal.ServeHTTP(w, r, portal.Caller{
-			ClientIP: caller.ClientIP, RequestID: gateway.NewID(), Site: h.Name,
-		})
+		live.serve(w, r, caller)
 		return nil
 	}
 	if h.PortalOnly {
@@ -126,6 +129,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	defer pass.Close()
 	caddyhttp.SetVar(r.Context(), admittedVar, pass)
 	return next.ServeHTTP(pass.Writer, pass.Request)
+}
+
+// serve shows a page of the portal. A program that asks who it is may do so with
+// any credential that the site takes.
+func (s *site) serve(w http.ResponseWriter, r *http.Request, c gateway.Caller) {
+	visitor := portal.Caller{ClientIP: c.ClientIP, RequestID: gateway.NewID(), Site: s.name}
+	if s.gate != nil && r.URL.Path == portalBase+"/whoami" {
+		who, ok := s.gate.Identify(w, r, c)
+		if !ok {
+			return
+		}
+		visitor.Identity = who
+	}
+	s.portal.ServeHTTP(w, r, visitor)
 }
 
 // underPortal reports whether a path belongs to the portal. The path is
@@ -171,7 +188,9 @@ func (h *Handler) site() (*site, error) {
 		return nil, err
 	}
 	s := &site{name: h.label(), portal: svc.portal}
-	if h.PortalOnly {
+	if h.Portal {
+		s.root = svc.root
+	} else if h.PortalOnly {
 		s.outside = gateway.NewOutside(h.app.headerNames()...).Policies(h.app.engine.StaticHeaders).Keys(h.app.Keys.Header, h.isKey())
 	} else if s.gate, err = h.newGate(svc); err != nil {
 		return nil, err
@@ -186,6 +205,9 @@ func (a *App) headerNames() []string {
 	for _, s := range a.sites {
 		for _, rule := range s.headers {
 			names = append(names, rule.Name)
+		}
+		if s.ProviderToken != "" {
+			names = append(names, s.ProviderToken)
 		}
 	}
 	return names
@@ -213,7 +235,7 @@ func (h *Handler) authenticators(svc *services) []gateway.Authenticator {
 		all = append(all, gateway.KeyHeaderAuthenticator(keys, h.app.Keys.Header))
 	}
 	if h.accepts(identity.Session) {
-		all = append(all, gateway.SessionAuthenticator(svc.sessions, svc.cookies))
+		all = append(all, gateway.SessionAuthenticator(svc.federation, svc.cookies))
 	}
 	if h.accepts(identity.Certificate) {
 		all = append(all, gateway.CertificateAuthenticator(svc.certificates))
@@ -245,6 +267,8 @@ func (h *Handler) newGate(svc *services) (*gateway.Gate, error) {
 		KeyHeader:         h.app.Keys.Header,
 		IsKey:             h.isKey(),
 		NoLogin:           !h.accepts(identity.Session),
+		Tokens:            h.tokenHeaders(svc),
+		CanGiveMFA:        h.app.canGiveMFA,
 		Decider:           h.entry,
 		Pages:             svc.portal,
 		Recorder:          &recorder{app: h.app, log: h.app.logger.Named("decision"), pkg: h.pkg},

@@ -116,6 +116,9 @@ func (a *App) startIssuers() {
 }
 
 func (a *App) releaseIssuers() (err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.released = true
 	for _, in := range a.introspectors {
 		in.Close()
 	}

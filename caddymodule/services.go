@@ -6,12 +6,14 @@ import (
 
 	"github.com/gatehouse-proxy/gatehouse/internal/certificate"
 	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
+	"github.com/gatehouse-proxy/gatehouse/internal/federation"
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 	"github.com/gatehouse-proxy/gatehouse/internal/jwt"
 	"github.com/gatehouse-proxy/gatehouse/internal/key"
 	"github.com/gatehouse-proxy/gatehouse/internal/password"
 	"github.com/gatehouse-proxy/gatehouse/internal/portal"
 	"github.com/gatehouse-proxy/gatehouse/internal/session"
+	"github.com/gatehouse-proxy/gatehouse/internal/sso"
 	"github.com/gatehouse-proxy/gatehouse/internal/store"
 	"github.com/gatehouse-proxy/gatehouse/internal/user"
 )
@@ -33,7 +35,12 @@ type services struct {
 	hasher       *password.Hasher
 	rules        password.Rules
 	setup        *portal.Setup
-	portal       *portal.Portal
+	portal       *portal.Portal // of each site
+	root         *portal.Portal // of the one for many sites; nil: there is none
+	federation   *federation.Guard
+	providers    []portal.Provider
+	codes        *sso.Codes
+	sites        *sso.Sites
 	cookies      cookie.Jar
 }
 
@@ -62,8 +69,9 @@ func newServices(a *App) (*services, error) {
 	}, password.HasherOptions{})
 	s.rules = password.Rules{MinLength: a.Passwords.MinLength}
 	s.setup = portal.NewSetup(s.store, s.users)
-	s.portal, err = portal.New(portal.Options{
-		Base: portalBase, Cookies: s.cookies, Users: s.users, Sessions: s.sessions,
+	s.signOn(a)
+	err = s.portals(a, portal.Options{
+		Cookies: s.cookies, Users: s.users, Sessions: s.sessions,
 		Verifier: password.NewVerifier(password.VerifierOptions{
 			Users: s.users, Hasher: s.hasher, Guard: password.NewGuard(s.store, password.GuardOptions{}),
 			Normalize: user.NormalizeName, Logger: a.slogger(""),
@@ -109,7 +117,7 @@ func (s *services) alive(ctx context.Context, who *identity.Identity) (bool, err
 	case !who.Authenticated():
 		return false, nil
 	case who.Method == identity.Session:
-		return s.sessions.Alive(ctx, who)
+		return s.federation.Alive(ctx, who)
 	case who.Method == identity.Key:
 		return s.keys.Alive(ctx, who)
 	case who.Method == identity.Certificate:
@@ -121,6 +129,14 @@ func (s *services) alive(ctx context.Context, who *identity.Identity) (bool, err
 }
 
 func (s *services) close() {
+	for _, p := range []*portal.Portal{s.portal, s.root} {
+		if p != nil {
+			p.Close()
+		}
+	}
+	if s.federation != nil {
+		s.federation.Close()
+	}
 	if s.keys != nil {
 		s.keys.Close()
 		s.revoked.Close()

@@ -34,8 +34,12 @@ func (a *App) offerSetup(ctx context.Context, svc *services) error {
 	if err != nil || token == "" {
 		return err
 	}
+	page := a.siteURL() + portalBase
+	if a.Portal != "" {
+		page = a.Portal
+	}
 	a.logger.Warn("no users yet: open this link once to make the first administrator",
-		zap.String("url", a.siteURL()+portalBase+"/setup?token="+url.QueryEscape(token)))
+		zap.String("url", page+"/setup?token="+url.QueryEscape(token)))
 	return nil
 }
 

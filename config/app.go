@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/url"
 	"strings"
 	"time"
 
@@ -26,6 +27,15 @@ type App struct {
 
 	// JWT are the issuers whose tokens are accepted. Default: none.
 	JWT []JWT `json:"jwt,omitempty"`
+
+	// OIDC are the outside identity providers that people log in with. Default:
+	// none.
+	OIDC []OIDC `json:"oidc,omitempty"`
+
+	// Portal is the address of the one site where people log in for all others, such
+	// as https://auth.example.com. That site has gatehouse_portal. Default: each site
+	// serves its own portal under /_gatehouse/.
+	Portal string `json:"portal,omitempty"`
 
 	// Certificates accepts client certificates that Caddy has verified. Default:
 	// none are looked at.
@@ -72,8 +82,30 @@ func (a *App) Validate() error {
 	if err := validateJWTs(a.JWT); err != nil {
 		return err
 	}
+	if err := validateOIDCs(a.OIDC, a.JWT); err != nil {
+		return err
+	}
+	if err := a.validatePortal(); err != nil {
+		return err
+	}
 	if a.Certificates != nil {
 		return under("certificates", a.Certificates.validate())
+	}
+	return nil
+}
+
+func (a *App) validatePortal() error {
+	if a.Portal == "" {
+		return nil
+	}
+	if reason := checkURL(a.Portal); reason != "" {
+		return fault("portal", "%s", reason)
+	}
+	if u, err := url.Parse(a.Portal); err != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery {
+		return fault("portal", "it is more than the address of a site: write it without path and query, such as https://auth.example.com")
+	}
+	if a.Sessions.CookieDomain != "" {
+		return fault("portal", "cookie_domain is given too: either one cookie is shared below a domain, or each site gets its own from the portal; keep one of them")
 	}
 	return nil
 }
@@ -96,6 +128,12 @@ func (a App) WithDefaults() App {
 		issuers[i] = j.withDefaults()
 	}
 	a.JWT = issuers
+	providers := make([]OIDC, len(a.OIDC))
+	for i, o := range a.OIDC {
+		providers[i] = o.withDefaults()
+	}
+	a.OIDC = providers
+	a.Portal = strings.TrimRight(a.Portal, "/")
 	return a
 }
 
@@ -109,7 +147,7 @@ func (a *App) Methods() []identity.Method {
 	if len(a.JWT) > 0 {
 		methods = append(methods, identity.JWT)
 	}
-	if !a.Passwords.Off {
+	if !a.Passwords.Off || len(a.OIDC) > 0 {
 		methods = append(methods, identity.Session)
 	}
 	if a.Certificates != nil {

@@ -148,7 +148,7 @@ func (j *JWT) validate() error {
 	if err := j.validateAlgorithms(); err != nil {
 		return err
 	}
-	if err := j.validateClaims(); err != nil {
+	if err := validateClaims(j.Claims, claimFields); err != nil {
 		return err
 	}
 	if err := within("leeway", j.Leeway, 0, maxLeeway); err != nil {
@@ -245,12 +245,13 @@ func (j *JWT) validateAlgorithms() error {
 	return nil
 }
 
-func (j *JWT) validateClaims() error {
-	for _, field := range slices.Sorted(maps.Keys(j.Claims)) {
-		if !slices.Contains(claimFields, field) {
-			return fault("claims", "%s", Unknown("field of an identity", field, claimFields))
+// validateClaims checks which claims fill which fields of an identity.
+func validateClaims(claims map[string]string, fields []string) error {
+	for _, field := range slices.Sorted(maps.Keys(claims)) {
+		if !slices.Contains(fields, field) {
+			return fault("claims", "%s", Unknown("field of an identity", field, fields))
 		}
-		path := j.Claims[field]
+		path := claims[field]
 		if path == "" || len(path) > 256 || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 			return fault("claims", "%.80q is no path of a claim: write names with dots between them, such as claim roles realm_access.roles", path)
 		}

@@ -32,6 +32,26 @@ func (a *App) Resolve(fill Filler) error {
 			return err
 		}
 	}
+	for i := range a.OIDC {
+		if err := a.OIDC[i].resolve(index("oidc", i), fill); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *OIDC) resolve(at string, fill Filler) error {
+	for _, t := range []struct {
+		field string
+		to    *string
+	}{
+		{"issuer", &o.Issuer}, {"client_id", &o.ClientID}, {"client_secret", (*string)(&o.ClientSecret)},
+		{"client_key", &o.ClientKey}, {"client_certificate", &o.ClientCertificate},
+	} {
+		if err := fillText(at+"."+t.field, t.to, fill); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -22,6 +22,11 @@ type Site struct {
 	// undecided. It stands after the gate. Default: false.
 	PortalOnly bool `json:"portal_only,omitempty"`
 
+	// Portal serves the portal at the root of this site, and nothing else: the one
+	// place where people log in for all sites, at the address of the global Portal.
+	// Default: false.
+	Portal bool `json:"portal,omitempty"`
+
 	// Allow are the rules by which a request may pass: any one of them is enough.
 	// Default, without Policy and Deny: the package gatehouse.authz if a policy
 	// folder has it, else everyone who is signed in. With Deny alone: everyone who
@@ -45,6 +50,10 @@ type Site struct {
 	// Remote-User, Remote-Email, Remote-Name, Remote-Groups, Remote-Roles.
 	Headers []Header `json:"headers,omitempty"`
 
+	// ProviderToken is a request header that hands the app the access token of the
+	// provider where a person logged in, fresh each time. Default: none.
+	ProviderToken string `json:"provider_token,omitempty"`
+
 	// Timezone is the IANA name of the zone in which the policy sees the time,
 	// such as "Europe/Berlin". Default: UTC.
 	Timezone string `json:"timezone,omitempty"`
@@ -61,7 +70,7 @@ const AuthorizationPass = "pass"
 
 // Validate reports the first value that cannot be used, as an *[Error].
 func (s *Site) Validate() error {
-	if s.PortalOnly {
+	if s.PortalOnly || s.Portal {
 		return s.validatePortalOnly()
 	}
 	if err := s.validateName(); err != nil {
@@ -74,6 +83,9 @@ func (s *Site) Validate() error {
 		return err
 	}
 	if err := validateHeaders(s.Headers); err != nil {
+		return err
+	}
+	if err := s.validateProviderToken(); err != nil {
 		return err
 	}
 	if err := validateTimezone(s.Timezone); err != nil {
@@ -91,8 +103,8 @@ func (a *App) CheckSite(s *Site) error {
 	for _, m := range s.Methods {
 		switch identity.Method(m) {
 		case identity.Session:
-			if a.Passwords.Off {
-				return fault("methods", "session needs a way to sign in, and passwords are off: turn passwords on, or leave it out")
+			if a.Passwords.Off && len(a.OIDC) == 0 {
+				return fault("methods", "session needs a way to sign in, and passwords are off: turn passwords on, add an oidc provider, or leave it out")
 			}
 		case identity.Key:
 			if a.Keys.Off {
@@ -111,13 +123,38 @@ func (a *App) CheckSite(s *Site) error {
 	if err := a.checkProviders(s); err != nil {
 		return err
 	}
+	if s.Portal && a.Portal == "" {
+		return fault("portal", "the global options do not say that there is a portal: write portal https://auth.example.com, this site's address, in their gatehouse block")
+	}
+	if s.ProviderToken != "" && len(a.OIDC) == 0 {
+		return fault("provider_token", "no provider is configured that could give a token: add an oidc block to the global options, or remove it")
+	}
 	if a.Keys.Header == "" {
 		return nil
+	}
+	if s.ProviderToken != "" && alias(s.ProviderToken) == alias(a.Keys.Header) {
+		return fault("provider_token", "%s is the header for keys, which the app does not see: choose another name", s.ProviderToken)
 	}
 	for i, h := range s.Headers {
 		if alias(h.Name) == alias(a.Keys.Header) {
 			return fault(index("headers", i)+".name", "%s is the header for keys, which the app does not see: choose another name", h.Name)
 		}
+	}
+	return nil
+}
+
+func (s *Site) validateProviderToken() error {
+	const field = "provider_token"
+	if s.ProviderToken == "" {
+		return nil
+	}
+	if slices.ContainsFunc(identityHeaders, func(h string) bool { return alias(h) == alias(s.ProviderToken) }) {
+		return fault(field, "%s tells the app who asks: choose another name, such as X-Provider-Token", s.ProviderToken)
+	}
+	// Held against the same rules as the site's own headers, and against those.
+	own := s.Headers
+	if err := validateHeaders(append(slices.Clone(own), Header{Name: s.ProviderToken, Value: "x"})); err != nil {
+		return fault(field, "%s", strings.TrimPrefix(err.Error(), index("headers", len(own))+".name: "))
 	}
 	return nil
 }
@@ -128,6 +165,9 @@ func (a *App) checkProviders(s *Site) error {
 	known := slices.Clone(takenNames)
 	for _, j := range a.JWT {
 		known = append(known, j.Name)
+	}
+	for _, o := range a.OIDC {
+		known = append(known, o.Name)
 	}
 	for _, lines := range []struct {
 		field string
@@ -152,8 +192,15 @@ func (a *App) Accepts(s *Site, m identity.Method) bool {
 }
 
 func (s *Site) validatePortalOnly() error {
-	if len(s.Allow)+len(s.Deny)+len(s.Methods)+len(s.Headers) > 0 || s.Policy+s.Timezone+s.Authorization != "" {
-		return fault("portal_only", "it decides nothing, so the options of a gate have no meaning beside it: keep only name")
+	field := "portal_only"
+	if s.Portal {
+		field = "portal"
+		if s.PortalOnly {
+			return fault(field, "portal_only is given too: keep one of them")
+		}
+	}
+	if len(s.Allow)+len(s.Deny)+len(s.Methods)+len(s.Headers) > 0 || s.Policy+s.Timezone+s.Authorization+s.ProviderToken != "" {
+		return fault(field, "it decides nothing, so the options of a gate have no meaning beside it: keep only name")
 	}
 	return s.validateName()
 }

@@ -26,6 +26,7 @@ const (
 	LoginFailed    Action = "login_failed"    // wrong name or password
 	LoginThrottled Action = "login_throttled" // too many guesses: nothing was compared
 	Logout         Action = "logout"
+	SiteEntered    Action = "site_entered" // a portal's login reached another site
 
 	SessionRevoked Action = "session_revoked"
 

@@ -119,10 +119,17 @@ func (e *exchange) stepUp(step decision.Step) bool {
 			Challenge: `Bearer error="insufficient_user_authentication", max_age="` + strconv.Itoa(int(reauthAge/time.Second)) + `"`,
 		})
 	}
+	can := e.gate.o.CanGiveMFA != nil && e.identity.Method == identity.Session && e.gate.o.CanGiveMFA(e.identity)
+	if can && navigation {
+		return e.redirect("mfa")
+	}
 	p := problem.Problem{
 		Status: http.StatusUnauthorized, Kind: problem.StepUp, Title: "A second factor is needed",
-		Detail:    "This needs a second factor, which cannot be given here yet.",
+		Detail:    "This needs a second factor, which cannot be given here.",
 		Challenge: `Bearer error="insufficient_user_authentication"`,
+	}
+	if can {
+		p.Detail = "Sign in once more in a browser, with a second factor."
 	}
 	if navigation {
 		p.Status, p.Challenge = http.StatusForbidden, ""

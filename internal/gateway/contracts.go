@@ -111,3 +111,11 @@ type HeaderRule struct {
 	// leaves the header out, an error refuses the request.
 	Value func(id *identity.Identity) (string, error)
 }
+
+// TokenHeader is a header by which the app gets a token of its caller's.
+type TokenHeader struct {
+	Name string
+	// Value returns the token as it is now; "" leaves the header out, an error
+	// answers with 503.
+	Value func(ctx context.Context, id *identity.Identity) (string, error)
+}

@@ -255,6 +255,64 @@ func TestPeopleAreNotSentToALoginThatDoesNotHelp(t *testing.T) {
 	}
 }
 
+func TestTokensForTheApp(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		value  string
+		err    error
+		status int
+		want   string
+	}{
+		{"a token", "abc", nil, 200, "abc"},
+		{"none", "", nil, 200, ""},
+		{"it cannot be had now", "", errors.New("the provider is down"), 503, ""},
+		{"one that ends its line", "abc\r\nRemote-User: root", nil, 503, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScene()
+			s.options.Decider = deciderFunc(allowAll)
+			s.options.Tokens = []TokenHeader{{Name: "x-provider-token", Value: func(_ context.Context, id *identity.Identity) (string, error) {
+				if id.Username != "alice" {
+					t.Errorf("asked for %+v", id)
+				}
+				return c.value, c.err
+			}}}
+			r := getAs("/")
+			r.Header.Set("X-Provider-Token", "forged")
+			r.Header["X_Provider_Token"] = []string{"forged"}
+			if res := s.do(t, r); res.StatusCode != c.status {
+				t.Fatalf("status %d", res.StatusCode)
+			}
+			if c.status != 200 {
+				return
+			}
+			if h := s.last(t).Header; h.Get("X-Provider-Token") != c.want || len(h["X_Provider_Token"]) > 0 {
+				t.Errorf("the app got %v", h)
+			}
+			s.do(t, func() *http.Request { r := get("/"); r.Header.Set("X-Provider-Token", "forged"); return r }())
+			if got := s.last(t).Header.Get("X-Provider-Token"); got != "" {
+				t.Errorf("a stranger's reached the app: %q", got)
+			}
+		})
+	}
+}
+
+func TestSecondFactorThatCanBeGiven(t *testing.T) {
+	s := newScene()
+	s.options.Decider = deciderFunc(func(*decision.Question) (decision.Answer, error) {
+		return decision.Answer{Allow: true, Require: []decision.Step{decision.MFA}}, nil
+	})
+	s.options.CanGiveMFA = func(id *identity.Identity) bool { return id.Username == "alice" }
+	r := getAs("/pay?x=1")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	if res := s.do(t, r); res.StatusCode != 302 || res.Header.Get("Location") != "/_gatehouse/login?return_to=%2Fpay%3Fx%3D1&step=mfa" {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
+	}
+	if res := s.do(t, getAs("/pay")); res.StatusCode != 401 || res.Header.Get("WWW-Authenticate") != `Bearer error="insufficient_user_authentication"` {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
+	}
+}
+
 // registry takes every certificate whose common name is "good".
 type registry struct{}
 

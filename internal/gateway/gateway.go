@@ -65,6 +65,12 @@ type Options struct {
 	// NoLogin says that signing in would not help here: people get a 401 page
 	// instead of the way to the login page.
 	NoLogin bool
+	// Tokens are request headers, besides Headers, that hand a caller's token of
+	// somebody else to the app.
+	Tokens []TokenHeader
+	// CanGiveMFA reports whether a caller could give a second factor by signing in
+	// once more. nil: nobody can.
+	CanGiveMFA func(id *identity.Identity) bool
 	// PassAuthorization leaves an Authorization header that no authenticator
 	// claims for the app. Off, such a request is refused with 401.
 	PassAuthorization bool
@@ -130,6 +136,11 @@ func New(o Options) (*Gate, error) {
 			return nil, fmt.Errorf("gateway: the header %s has no value", rule.Name)
 		}
 	}
+	for _, token := range o.Tokens {
+		if !validName(token.Name) || never.has(token.Name) || token.Value == nil {
+			return nil, fmt.Errorf("gateway: %q cannot be the header of a token", token.Name)
+		}
+	}
 	if o.LoginPath == "" {
 		o.LoginPath = "/_gatehouse/login"
 	}
@@ -159,6 +170,10 @@ func New(o Options) (*Gate, error) {
 	g.own = append(g.own, pathOverrides...)
 	for _, rule := range o.Headers {
 		g.own = append(g.own, rule.Name)
+	}
+	for i, token := range o.Tokens {
+		g.own = append(g.own, token.Name)
+		o.Tokens[i].Name = http.CanonicalHeaderKey(token.Name)
 	}
 	g.identityNames = newNameSet(g.own)
 	if o.KeyHeader != "" {
@@ -197,6 +212,17 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, c Caller) (p *Pass,
 		}
 	}
 	return p, ok
+}
+
+// Identify finds out who asks, for a page of ours that tells them, without asking
+// the policy. identity is nil for nobody. When ok is false, the request was
+// answered already: its credential is bad, or it could not be checked.
+func (g *Gate) Identify(w http.ResponseWriter, r *http.Request, c Caller) (who *identity.Identity, ok bool) {
+	e := exchange{gate: g, w: w, r: r, caller: c, start: g.o.Clock()}
+	if !e.identify() || !e.authenticate() {
+		return nil, false
+	}
+	return e.identity, true
 }
 
 // Pass is a request on its way to the app.

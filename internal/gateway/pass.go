@@ -36,6 +36,9 @@ func (e *exchange) pass() (*Pass, bool) {
 		if err := e.gate.headers.set(h, e.identity); err != nil {
 			return nil, e.unfit(err)
 		}
+		if err := e.setTokens(h); err != nil {
+			return nil, e.fault("the caller's token cannot be handed to the app", err)
+		}
 	}
 	e.record(Allow)
 	p := &Pass{Request: e.r, Identity: e.identity, ID: e.id}
@@ -49,6 +52,23 @@ func (e *exchange) pass() (*Pass, bool) {
 	}
 	h["X-Request-Id"] = []string{e.id}
 	return p, true
+}
+
+// setTokens hands the caller's tokens to the app.
+func (e *exchange) setTokens(h http.Header) error {
+	for _, t := range e.gate.o.Tokens {
+		v, err := t.Value(e.r.Context(), e.identity)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.Name, err)
+		}
+		if err := checkValue(v); err != nil {
+			return fmt.Errorf("%s: %w", t.Name, err)
+		}
+		if v != "" {
+			h[t.Name] = []string{v}
+		}
+	}
+	return nil
 }
 
 // unfit refuses an identity that cannot be told to the app truthfully.

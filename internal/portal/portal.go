@@ -71,6 +71,8 @@ type Options struct {
 	// Once reports whether key, a text of at most 64 bytes, comes for the first time
 	// within ttl, over all instances: of several callers at once, one hears true.
 	Once func(ctx context.Context, key string, ttl time.Duration) (first bool, err error)
+	// SSO makes one login serve many sites. nil: each site has its own.
+	SSO *SSO
 	// OnLogin, if set, is told of every try. By method "password" the result is
 	// "success", "wrong", "throttled", "busy" or "error"; by "oidc" it is "success",
 	// "denied", "invalid", "lost", "unavailable" or "error".
@@ -98,6 +100,9 @@ type Caller struct {
 	ClientIP  netip.Addr // after the server's own trusted proxies
 	RequestID string
 	Site      string // the site that was asked, for display; may be empty
+	// Identity is who the site's gate has found to ask, by any credential. Only
+	// whoami looks at it; all else is for people with a session.
+	Identity *identity.Identity
 }
 
 // New makes a Portal. All templates are parsed here. Close must be called in the
@@ -114,6 +119,9 @@ func New(o Options) (*Portal, error) {
 		return nil, errors.New("portal: at the root there is no base path")
 	}
 	if err := checkProviders(&o); err != nil {
+		return nil, err
+	}
+	if err := checkSSO(&o); err != nil {
 		return nil, err
 	}
 	if o.Base == "" && !o.Root {

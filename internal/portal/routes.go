@@ -39,6 +39,7 @@ func (p *Portal) route() {
 		p.routes[pages+"/backchannel-logout"] = route{post: with(p.postBackChannel), servers: true}
 		p.routes[pages+"/frontchannel-logout"] = route{get: with(p.getFrontChannel), acts: true}
 	}
+	p.routeSSO()
 }
 
 // ServeHTTP answers everything under Base.

@@ -46,6 +46,10 @@ func personOf(id *identity.Identity) person {
 // getWhoami is JSON whatever is asked for: it is read by programs.
 func (p *Portal) getWhoami(v *visit) {
 	v.json = true
+	if id := v.Identity; id.Authenticated() && id.Method != identity.Session {
+		v.reply(personOf(id))
+		return
+	}
 	id, err := p.who(v)
 	switch {
 	case err != nil:
