@@ -191,7 +191,7 @@ func TestEndlessAnswers(t *testing.T) {
 		if err == nil {
 			l, err = w.Finish(t.Context(), pending, w.visit(address))
 		}
-		w.refused(l, err, ErrUnavailable, "larger than 1048576 bytes")
+		w.refused(l, err, ErrUnavailable, "larger than")
 		if body.read > 2<<20 {
 			t.Errorf("%s: %d bytes were read", path, body.read)
 		}
@@ -229,7 +229,11 @@ func TestSlowAnswers(t *testing.T) {
 					l, err = w.Finish(t.Context(), pending, w.visit(address))
 				}
 				w.refused(l, err, ErrUnavailable, "")
-				if took := time.Since(began); took != patience {
+				want := patience
+				if path == "/jwks" { // whose patience is its own
+					want = 5 * time.Second
+				}
+				if took := time.Since(began); took != want {
 					t.Errorf("%s: it took %s", path, took)
 				}
 			})

@@ -222,7 +222,7 @@ func TestOptionsOfClientAuthentication(t *testing.T) {
 		"a certificate with a transport of another kind": {func(o *Options) { o.ClientSecret, o.ClientCertificate = "", certificate }, "*http.Transport"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := minimal()
+			o := minimal(t)
 			c.change(&o)
 			p, err := New(o)
 			if p != nil || err == nil || !strings.Contains(err.Error(), c.reason) {

@@ -20,7 +20,7 @@ func fuzzWorld(f *testing.F) (*optest.OP, *Provider, *clock) {
 	op.Clock = c.Now
 	p, err := New(Options{
 		Name: "test", Issuer: testIssuer, ClientID: "client", ClientSecret: "secret",
-		Keys: keysBy(op.Transport()), Transport: op.Transport(), Clock: c.Now,
+		Keys: keysBy(f, op.Transport(), c.Now), Transport: op.Transport(), Clock: c.Now,
 	})
 	if err != nil {
 		f.Fatal(err)

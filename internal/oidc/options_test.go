@@ -15,13 +15,14 @@ import (
 func ecdhKey() (*ecdh.PrivateKey, error) { return ecdh.X25519().GenerateKey(rand.Reader) }
 
 // minimal are options that New takes.
-func minimal() Options {
+func minimal(t *testing.T) Options {
+	t.Helper()
 	transport := optest.New(testIssuer).Transport()
-	return Options{Name: "test", Issuer: testIssuer, ClientID: "client", ClientSecret: "secret", Keys: keysBy(transport), Transport: transport}
+	return Options{Name: "test", Issuer: testIssuer, ClientID: "client", ClientSecret: "secret", Keys: keysBy(t, transport, time.Now), Transport: transport}
 }
 
 func TestOptions(t *testing.T) {
-	p, err := New(minimal())
+	p, err := New(minimal(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func TestOptions(t *testing.T) {
 		"an empty domain":         {func(o *Options) { o.Preset, o.HostedDomains = "google", []string{""} }, "empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := minimal()
+			o := minimal(t)
 			c.change(&o)
 			p, err := New(o)
 			if p != nil || err == nil || !strings.Contains(err.Error(), c.reason) {
@@ -80,7 +81,7 @@ func TestOptions(t *testing.T) {
 		})
 	}
 	for _, issuer := range []string{"http://localhost:1", "http://127.0.0.1", "http://[::1]:9/realm", "http://a.localhost"} {
-		o := minimal()
+		o := minimal(t)
 		o.Issuer = issuer
 		if p, err := New(o); err != nil {
 			t.Errorf("%s: %v", issuer, err)
@@ -93,8 +94,8 @@ func TestOptions(t *testing.T) {
 // Without a transport there is one of ours.
 func TestOwnTransport(t *testing.T) {
 	op := optest.Start(t)
-	o := minimal()
-	o.Issuer, o.Transport, o.Keys = op.Issuer, nil, keysBy(http.DefaultTransport)
+	o := minimal(t)
+	o.Issuer, o.Transport, o.Keys = op.Issuer, nil, keysBy(t, http.DefaultTransport, time.Now)
 	p, err := New(o)
 	if err != nil {
 		t.Fatal(err)

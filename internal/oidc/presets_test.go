@@ -74,7 +74,7 @@ func (r *recorded) RoundTrip(q *http.Request) (*http.Response, error) {
 
 func (r *recorded) provider(t *testing.T, change ...func(*Options)) *Provider {
 	t.Helper()
-	o := Options{Name: "test", ClientID: "client", ClientSecret: "secret", Keys: keysBy(r), Transport: r, Clock: r.clock.Now}
+	o := Options{Name: "test", ClientID: "client", ClientSecret: "secret", Keys: keysBy(t, r, r.clock.Now), Transport: r, Clock: r.clock.Now}
 	for _, c := range change {
 		c(&o)
 	}
@@ -281,7 +281,7 @@ func TestMicrosoftTenants(t *testing.T) {
 			o.Issuer, o.Tenants = "https://login.microsoftonline.com/"+tenant+"/v2.0", []string{other}
 		},
 	} {
-		o := minimal()
+		o := minimal(t)
 		o.Preset, o.Issuer = "microsoft", ""
 		change(&o)
 		if p, err := New(o); p != nil || err == nil {
@@ -375,7 +375,7 @@ func TestKeycloak(t *testing.T) {
 func TestKeycloakWithACertificate(t *testing.T) {
 	_, certificate := mutualTLS(t)
 	r := record(t, "keycloak")
-	p, err := New(Options{Name: "test", Preset: "keycloak", Issuer: r.Metadata["issuer"].(string), ClientID: "client", ClientCertificate: certificate, Keys: keysBy(r), Clock: r.clock.Now})
+	p, err := New(Options{Name: "test", Preset: "keycloak", Issuer: r.Metadata["issuer"].(string), ClientID: "client", ClientCertificate: certificate, Keys: keysBy(t, r, r.clock.Now), Clock: r.clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

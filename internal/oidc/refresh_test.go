@@ -87,6 +87,7 @@ func TestRefreshAtABrokenProvider(t *testing.T) {
 			}
 			noSecrets(t, err.Error())
 			w.op.Reset()
+			w.clock.pass(time.Minute)
 			if _, _, err := w.Refresh(t.Context(), l.Issuer, l.Subject, kept); err != nil {
 				t.Errorf("the tokens that were kept are no good: %v", err)
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
@@ -64,7 +65,8 @@ func (p *Provider) checkSignature(ctx context.Context, k *known, t *token, check
 		return err
 	case errors.Is(keys.err, ErrUnavailable) || keys.err != nil && ctx.Err() != nil:
 		// Its text may quote what the provider sent.
-		return unavailable("the keys of provider %s: %s", p.o.Name, clean(keys.err.Error(), 200))
+		said := strings.TrimPrefix(keys.err.Error(), ErrUnavailable.Error()+": ")
+		return unavailable("the keys of provider %s: %s", p.o.Name, clean(said, 300))
 	case keys.err != nil:
 		return invalid("its signature is wrong")
 	}

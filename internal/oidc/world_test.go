@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	gooidc "github.com/coreos/go-oidc/v3/oidc"
-
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
+	"github.com/gatehouse-proxy/gatehouse/internal/jwt"
 	"github.com/gatehouse-proxy/gatehouse/internal/oidc/optest"
 )
 
@@ -47,8 +47,9 @@ func join(t *testing.T, op *optest.OP, transport http.RoundTripper, change ...fu
 	op.Clock = w.clock.Now
 	o := Options{
 		Name: "test", Issuer: op.Issuer, ClientID: op.Client.ID, ClientSecret: op.Client.Secret,
-		Keys: keysBy(transport), Transport: transport, Clock: w.clock.Now, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+		Transport: transport, Clock: w.clock.Now, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
+	o.Keys = func(url string) KeySet { return keysBy(t, transport, o.Clock)(url) }
 	for _, c := range change {
 		c(&o)
 	}
@@ -61,39 +62,27 @@ func join(t *testing.T, op *optest.OP, transport http.RoundTripper, change ...fu
 	return w
 }
 
-// keysBy is a key set of go-oidc, which asks by the same rules as the rest: it
-// stands in for the gateway's own.
-func keysBy(transport http.RoundTripper) func(string) KeySet {
+// keysBy are the keys as the gateway keeps them.
+func keysBy(tb testing.TB, transport http.RoundTripper, clock func() time.Time) func(string) KeySet {
 	return func(jwksURL string) KeySet {
-		ctx := gooidc.ClientContext(context.Background(), &http.Client{Transport: bounded{transport}})
-		return remoteKeys{gooidc.NewRemoteKeySet(ctx, jwksURL)}
+		source, err := jwt.NewSource(jwt.SourceOptions{Issuer: jwksURL, JWKSURL: jwksURL, Client: &http.Client{Transport: transport}, Clock: clock})
+		if err != nil {
+			tb.Error(err)
+		}
+		tb.Cleanup(source.Close)
+		return keySet{source}
 	}
 }
 
-type remoteKeys struct{ *gooidc.RemoteKeySet }
+type keySet struct{ *jwt.Source }
 
-func (k remoteKeys) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
-	payload, err := k.RemoteKeySet.VerifySignature(ctx, jwt)
-	if err != nil && strings.HasPrefix(err.Error(), "fetching keys") {
+func (k keySet) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
+	payload, err := k.Signed(ctx, raw)
+	if err != nil && !errors.Is(err, identity.ErrUnknown) {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return payload, err
 }
-
-// bounded answers with what the package's own client takes.
-type bounded struct{ http.RoundTripper }
-
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	a, err := do(r.Context(), &http.Client{Transport: b.RoundTripper}, r.Clone(r.Context()))
-	if err != nil {
-		return nil, err
-	}
-	return &http.Response{StatusCode: a.status, Header: a.header, Body: readCloser{bytes.NewReader(a.body)}, Request: r}, nil
-}
-
-type readCloser struct{ *bytes.Reader }
-
-func (readCloser) Close() error { return nil }
 
 // begin starts a login and lets the browser go there and come back.
 func (w *world) start(r Request) (*Pending, url.Values) {
