@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 	"github.com/gatehouse-proxy/gatehouse/internal/oidc"
+	"github.com/gatehouse-proxy/gatehouse/internal/session"
 	"github.com/gatehouse-proxy/gatehouse/internal/store/redis"
 	"github.com/gatehouse-proxy/gatehouse/internal/store/storetest"
 )
@@ -173,6 +174,33 @@ func TestManyAskAsOne(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
+	for name, change := range map[string]func(w *world, token string) func(*session.Session) error{
+		"nor of a login that was checked meanwhile": func(*world, string) func(*session.Session) error {
+			return func(s *session.Session) error { s.Checked = time.Now(); return nil }
+		},
+		"nor of tokens that were replaced meanwhile": func(w *world, token string) func(*session.Session) error {
+			return func(s *session.Session) error {
+				k, _ := session.SealKey(token)
+				return w.sessions.Reseal(k, s, []byte(`{"a":"new","t":"Bearer"}`))
+			}
+		},
+	} {
+		bubble(t, name, func(t *testing.T, w *world) {
+			token, s := w.signIn()
+			time.Sleep(recheck)
+			w.provider.do(func(ctx context.Context, _ int, _ *oidc.Login) (*oidc.Login, error) {
+				time.Sleep(time.Second)
+				if _, err := w.sessions.Update(ctx, s.ID, change(w, token)); err != nil {
+					t.Error(err)
+				}
+				return nil, oidc.ErrRevoked
+			})
+			w.in(token)
+			if got := w.ended.list(); len(got) != 0 {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
 	bubble(t, "who comes after it is done asks no more", func(t *testing.T, w *world) {
 		token, s := w.signIn()
 		other := w.another()

@@ -52,6 +52,9 @@ func TestSessionsOfSites(t *testing.T) {
 			t.Fatal(list, err)
 		}
 		for _, got := range list {
+			if got.Provider != "google" || got.ACR != "urn:mfa" || !slices.Equal(got.AMR, []string{"pwd", "otp"}) || !got.AuthTime.Equal(parent.AuthTime) {
+				t.Errorf("%+v", got)
+			}
 			if (got.ID == s.ID) != (got.Parent == parent.ID) || (got.ID == s.ID) != (got.Site == "https://app.example.org") {
 				t.Errorf("%+v", got)
 			}
