@@ -171,6 +171,11 @@ func TestReloadKeepsThrottle(t *testing.T) {
 
 func mustRead(t *testing.T, path string) string {
 	t.Helper()
+	return mustReadTB(t, path)
+}
+
+func mustReadTB(t testing.TB, path string) string {
+	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

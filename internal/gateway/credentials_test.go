@@ -279,14 +279,15 @@ func TestTokensForTheApp(t *testing.T) {
 			}}}
 			r := getAs("/")
 			r.Header.Set("X-Provider-Token", "forged")
-			r.Header["X_Provider_Token"] = []string{"forged"}
+			const alias = "X_Provider_Token"
+			r.Header[alias] = []string{"forged"}
 			if res := s.do(t, r); res.StatusCode != c.status {
 				t.Fatalf("status %d", res.StatusCode)
 			}
 			if c.status != 200 {
 				return
 			}
-			if h := s.last(t).Header; h.Get("X-Provider-Token") != c.want || len(h["X_Provider_Token"]) > 0 {
+			if h := s.last(t).Header; h.Get("X-Provider-Token") != c.want || len(h[alias]) > 0 {
 				t.Errorf("the app got %v", h)
 			}
 			s.do(t, func() *http.Request { r := get("/"); r.Header.Set("X-Provider-Token", "forged"); return r }())

@@ -157,7 +157,7 @@ func (p *Portal) postLogin(v *visit) {
 		v.reply(loginReply{Passwords: true, RememberMe: p.o.RememberMe, Username: u.Username, ReturnTo: back})
 		return
 	}
-	v.redirect(back)
+	p.onward(v, back)
 }
 
 // failedLogin answers a try that did not succeed. Unknown, disabled and wrong
@@ -191,7 +191,7 @@ func (p *Portal) refuseLogin(v *visit, status int, data loginData, text string) 
 func (p *Portal) showLogin(v *visit, status int, data loginData, page view) {
 	data.RememberMe, data.Base = p.o.RememberMe, p.o.Base
 	data.Switch = p.loginURL(data.ReturnTo, stepSwitch)
-	page.Data, page.Scene, page.Site = data, open, siteName(v.Site)
+	page.Data, page.Scene, page.Site = data, open, p.goal(v, data.ReturnTo)
 	switch {
 	case data.Step == stepMFA:
 		page.Title = "A second factor is needed"

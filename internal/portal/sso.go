@@ -166,3 +166,35 @@ func (p *Portal) issue(v *visit, site, challenge, state string) {
 	}
 	v.redirect(site + sitePath + "?" + url.Values{"code": {code}, "state": {state}}.Encode())
 }
+
+// onward sends a browser on after a form. On the way to another site it goes by a
+// page that leads on by itself, since browsers hold form-action against all
+// redirects that follow a form.
+func (p *Portal) onward(v *visit, back string) {
+	if site := p.siteOf(back); site != "" {
+		p.going(v, goingData{To: back, Lead: "You are signed in."}, "Going on to "+siteName(site))
+		return
+	}
+	v.redirect(back)
+}
+
+// siteOf is the origin that a way back through getSSO leads to, as text to show; ""
+// for every other.
+func (p *Portal) siteOf(back string) string {
+	if p.o.SSO == nil || !p.o.SSO.Here {
+		return ""
+	}
+	u, err := url.Parse(back)
+	if err != nil || u.Path != p.o.Base+"/sso" {
+		return ""
+	}
+	return u.Query().Get("site")
+}
+
+// goal is what the login page calls the place that people go on to.
+func (p *Portal) goal(v *visit, back string) string {
+	if site := p.siteOf(back); site != "" {
+		return siteName(site)
+	}
+	return siteName(v.Site)
+}

@@ -1,0 +1,321 @@
+package test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// idpGate is a site whose people log in at a provider and nowhere else. The
+// provider has to know the gate's address, and the gate the provider's.
+func idpGate(t testing.TB, global, options, directive string, o providerOptions) (*server, *provider) {
+	t.Helper()
+	s := newServer(t, "", directive)
+	p := startProvider(t, o, s.url("/_gatehouse"))
+	text := mustReadTB(t, s.dir+"/Caddyfile")
+	s.writeConfig(strings.Replace(text, "persist_config off", "persist_config off\n\tgatehouse {\n"+global+"\n"+oidcBlock(p, options)+"\n}", 1))
+	return s.start(), p
+}
+
+func oidcBlock(p *provider, options string) string {
+	return fmt.Sprintf("oidc idp {\nissuer %s\nclient_id %s\nclient_secret \"%s\"\nclaim roles roles\n%s\n}", p.url, clientID, clientSecret, options)
+}
+
+// atProvider fills in the provider's own pages: who signs in, and that they agree.
+func atProvider(t *testing.T, ctx context.Context, who string) {
+	t.Helper()
+	do(t, ctx, "sign in at the provider", visible(`input[name="login"]`), keys(`input[name="login"]`, who), keys(`input[name="password"]`, "x"), submit(`input[name="password"]`))
+	do(t, ctx, "agree at the provider", visible(`button[autofocus]`), chromedp.Click(css(`button[autofocus]`)))
+}
+
+// arrived waits until the browser has come to an address, over however many
+// others.
+func arrived(address string) step {
+	return came("at "+address, func(at string) bool { return at == address })
+}
+
+// came waits until the browser is somewhere.
+func came(what string, there func(at string) bool) step {
+	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		for last := ""; ; {
+			// A page that is just being left has no answer.
+			if at, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.readyState === "complete" ? location.href : ""`)); err == nil && at != "" {
+				if last = at; there(at) {
+					return nil
+				}
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("not %s but at %s: %w", what, last, ctx.Err())
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	})
+}
+
+// fetched is what the browser gets at an address, as text.
+func fetched(t *testing.T, ctx context.Context, address string) string {
+	t.Helper()
+	do(t, ctx, "open "+address, open(address), arrived(address))
+	return ask(t, ctx, "text of "+address, chromedp.Evaluate[string](`document.documentElement.textContent`))
+}
+
+// whoIs is what whoami tells the browser, at a site that it is sent to first.
+func whoIs(t *testing.T, ctx context.Context, at string) map[string]any {
+	t.Helper()
+	text := fetched(t, ctx, at+"/_gatehouse/whoami")
+	var who map[string]any
+	if err := json.Unmarshal([]byte(text), &who); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	return who
+}
+
+// appSaw is what the app was told of the browser's request to its site.
+func appSaw(t *testing.T, ctx context.Context, s *server) echo {
+	t.Helper()
+	var e echo
+	if text := fetched(t, ctx, s.url("/")); json.Unmarshal([]byte(text), &e) != nil {
+		t.Fatalf("the app was not reached: %s", text)
+	}
+	return e
+}
+
+// TestLoginAtAProvider is the whole way in a real browser, with a certified
+// provider: there, back to where one wanted to go, out again here and there.
+func TestLoginAtAProvider(t *testing.T) {
+	s, p := idpGate(t, "passwords off", "allow_email_domain example.com", "gatehouse {\n allow role admin\n allow signed_in path /open/*\n}", providerOptions{})
+	ctx := newBrowser(t)
+	do(t, ctx, "open the app", open(s.url("/reports?year=2026")))
+	atProvider(t, ctx, "alice")
+	do(t, ctx, "back at the app", arrived(s.url("/reports?year=2026")))
+	e := appSaw(t, ctx, s)
+	if e.Headers["Remote-User"][0] != "alice" || e.Headers["Remote-Roles"][0] != "admin" || e.Headers["Remote-Email"][0] != "alice@example.com" || e.Headers["Cookie"] != nil {
+		t.Errorf("the app was told %v", e.Headers)
+	}
+	who := whoIs(t, ctx, s.url(""))
+	if who["provider"] != "idp" || who["subject"] != "alice" || who["issuer"] != p.url || who["method"] != "session" {
+		t.Errorf("whoami: %v", who)
+	}
+	if out := s.mustCLI("", "user", "show", "alice"); !strings.Contains(out, "alice@example.com (verified: true)") {
+		t.Error(out)
+	}
+
+	t.Run("the account page tells where one signed in", func(t *testing.T) {
+		do(t, ctx, "account", open(s.url("/_gatehouse/account")), visible("#profile"))
+		shoot(t, ctx, "account-of-a-provider")
+	})
+	t.Run("the provider's keys change, and logins go on", func(t *testing.T) {
+		p.control("rotate-keys")
+		other := newBrowser(t)
+		do(t, other, "open the app", open(s.url("/open/x")))
+		atProvider(t, other, "bob")
+		do(t, other, "back at the app", arrived(s.url("/open/x")))
+		if who := whoIs(t, other, s.url("")); who["username"] != "bob" {
+			t.Errorf("%v", who)
+		}
+	})
+	t.Run("signing out ends both sessions", func(t *testing.T) {
+		do(t, ctx, "sign out", open(s.url("/_gatehouse/logout")), visible("form button"), chromedp.Click(css("form button")))
+		do(t, ctx, "the provider asks", visible(`button[name="logout"]`), chromedp.Click(css(`button[name="logout"]`)))
+		do(t, ctx, "back at the gate", came("signed out", func(at string) bool { return strings.HasPrefix(at, s.url("/_gatehouse/logout?")) }), visible("main"))
+		shoot(t, ctx, "signed-out-at-a-provider")
+		do(t, ctx, "the app again", open(s.url("/reports")), visible(`input[name="login"]`))
+	})
+	for _, secret := range []string{clientSecret, "code="} {
+		if strings.Contains(s.log.String(), secret) {
+			t.Errorf("the log holds %q", secret)
+		}
+	}
+}
+
+// TestBackChannelLogout ends a login at the provider: the sessions of two gates on
+// one Redis are over within a second.
+func TestBackChannelLogout(t *testing.T) {
+	r := startRedis(t)
+	a := newServer(t, "", "gatehouse")
+	p := startProvider(t, providerOptions{}, a.url("/_gatehouse"))
+	config := func(s *server) {
+		text := mustReadTB(t, s.dir+"/Caddyfile")
+		s.writeConfig(strings.Replace(text, "persist_config off", "persist_config off\n\tgatehouse {\nstore redis "+r.url()+"\npasswords off\n"+oidcBlock(p, "")+"\n}", 1))
+		s.start()
+	}
+	b := newServer(t, "", "gatehouse")
+	config(a)
+	config(b)
+	ctx := newBrowser(t)
+	do(t, ctx, "open the app", open(a.url("/")))
+	atProvider(t, ctx, "alice")
+	do(t, ctx, "back at the app", arrived(a.url("/")))
+	// Cookies know no ports: the browser brings its session to both gates.
+	for _, s := range []*server{a, b} {
+		if who := whoIs(t, ctx, s.url("")); who["username"] != "alice" {
+			t.Fatalf("%v", who)
+		}
+	}
+	do(t, ctx, "end the session at the provider", open(p.url+"/session/end"), visible(`button[name="logout"]`), chromedp.Click(css(`button[name="logout"]`)))
+	// The provider tells one gate, as it signs the person out.
+	for _, s := range []*server{a, b} {
+		eventually(t, 10*time.Second, "the session is over", func() bool { return whoIs(t, ctx, s.url(""))["detail"] == "Nobody is signed in." })
+	}
+}
+
+// TestProviderThatIsDown keeps nobody from starting; the others work, and it does
+// when it is up.
+func TestProviderThatIsDown(t *testing.T) {
+	s := newServer(t, fmt.Sprintf("gatehouse {\noidc gone {\nissuer http://localhost:%d\nclient_id x\nclient_secret y\n}\n}", freePort(t)), "gatehouse").start()
+	s.addUser("alice")
+	v := newVisitor(t)
+	eventually(t, 10*time.Second, "the page says that it is down", func() bool {
+		return strings.Contains(v.navigate(s.url("/_gatehouse/login")).body, "does not answer") || strings.Contains(v.navigate(s.url("/_gatehouse/login")).body, "disabled")
+	})
+	v.login(s, "alice")
+	v.get(s.url("/")).echo(t)
+	if a := newVisitor(t).navigate(s.url("/_gatehouse/oidc/gone/login")); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
+		t.Errorf("%d %v", a.StatusCode, a.Header)
+	}
+}
+
+// TestProviderToken hands the provider's access token to the app, and to nobody
+// who is not from there.
+func TestProviderToken(t *testing.T) {
+	s, p := idpGate(t, "", "", "gatehouse {\n provider_token X-Provider-Token\n}", providerOptions{AccessTokenTTL: 32, AlwaysRefresh: true})
+	ctx := newBrowser(t)
+	do(t, ctx, "begin", open(s.url("/_gatehouse/oidc/idp/login?return_to=/")))
+	atProvider(t, ctx, "alice")
+	do(t, ctx, "back at the app", arrived(s.url("/")))
+	token := func() string {
+		e := appSaw(t, ctx, s)
+		if len(e.Headers["X-Provider-Token"]) != 1 {
+			t.Fatalf("the app got %v", e.Headers)
+		}
+		return e.Headers["X-Provider-Token"][0]
+	}
+	first := token()
+	resp, err := http.NewRequest(http.MethodGet, p.url+"/me", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Header.Set("Authorization", "Bearer "+first)
+	if res, err := http.DefaultClient.Do(resp); err != nil || res.StatusCode != http.StatusOK {
+		t.Errorf("the provider does not know the token: %v %v", err, res)
+	}
+	eventually(t, 40*time.Second, "a fresh token", func() bool { return token() != first })
+	s.addUser("carol")
+	v := newVisitor(t)
+	v.login(s, "carol")
+	if e := v.get(s.url("/"), "X-Provider-Token", "forged").echo(t); e.Headers["X-Provider-Token"] != nil {
+		t.Errorf("%v", e.Headers)
+	}
+	if strings.Contains(s.log.String(), first) {
+		t.Error("the token was logged")
+	}
+}
+
+// TestDisabledAtTheProvider: out within the time of recheck, and not before a
+// provider that is only down.
+func TestDisabledAtTheProvider(t *testing.T) {
+	t.Parallel()
+	s, p := idpGate(t, "passwords off", "recheck 1m", "gatehouse", providerOptions{AlwaysRefresh: true})
+	ctx := newBrowser(t)
+	do(t, ctx, "open the app", open(s.url("/")))
+	atProvider(t, ctx, "alice")
+	do(t, ctx, "back at the app", arrived(s.url("/")))
+	p.control("disable", "sub", "alice")
+	began := time.Now()
+	eventually(t, 80*time.Second, "alice is out", func() bool {
+		out := strings.Contains(fetched(t, ctx, s.url("/_gatehouse/whoami")), "Nobody is signed in")
+		if !out {
+			time.Sleep(2 * time.Second)
+		}
+		return out
+	})
+	if took := time.Since(began); took < 30*time.Second {
+		t.Errorf("out after %v, before anybody was asked", took)
+	}
+	s.waitLog(`"action":"session_revoked".*"actor":"idp"`, 5*time.Second)
+}
+
+// TestOneLoginForManySites: three hosts, one login, each with a cookie of its own;
+// the end of one is the end of all.
+func TestOneLoginForManySites(t *testing.T) {
+	s := newServerFile(t, `{
+	admin localhost:{ADMIN}
+	persist_config off
+	gatehouse {
+		portal http://auth.localhost:{PORT}
+	}
+}
+http://auth.localhost:{PORT} {
+	bind 127.0.0.1
+	gatehouse_portal
+}
+http://one.localhost:{PORT}, http://two.localhost:{PORT} {
+	bind 127.0.0.1
+	gatehouse
+	reverse_proxy localhost:{APP}
+}
+`+echoApp)
+	s.spawn()
+	host := func(name, path string) string { return fmt.Sprintf("http://%s.localhost:%d%s", name, s.port, path) }
+	v := newVisitor(t)
+	eventually(t, 60*time.Second, "the sites answer", func() bool {
+		res, err := v.try(http.MethodGet, s.url("/"), nil)
+		return err == nil && res.StatusCode > 0
+	})
+	if link := s.waitLog(`"url":"(http://[^"]*/setup\?token=[^"]*)"`, 10*time.Second)[1]; !strings.HasPrefix(link, host("auth", "/setup?")) {
+		t.Errorf("the set-up link is %s", link)
+	}
+	s.addUser("alice")
+	ctx := newBrowser(t)
+	do(t, ctx, "open the first site", open(host("one", "/reports?x=1")), visible("#username"))
+	if at := ask(t, ctx, "address", chromedp.Location()); !strings.HasPrefix(at, host("auth", "/login")) {
+		t.Errorf("the login page is at %s", at)
+	}
+	shoot(t, ctx, "portal-for-many-sites")
+	do(t, ctx, "sign in", keys("#username", "alice"), keys("#password", aPassword), submit("#password"), arrived(host("one", "/reports?x=1")))
+	do(t, ctx, "the second site asks for nothing", open(host("two", "/")), arrived(host("two", "/")))
+	if who := whoIs(t, ctx, host("two", "")); who["username"] != "alice" {
+		t.Errorf("%v", who)
+	}
+	t.Run("the account is at the portal", func(t *testing.T) {
+		do(t, ctx, "account", open(host("one", "/_gatehouse/account")), visible("#profile"))
+		if at := ask(t, ctx, "address", chromedp.Location()); at != host("auth", "/account") {
+			t.Errorf("at %s", at)
+		}
+	})
+	t.Run("a site that is not ours gets nobody", func(t *testing.T) {
+		do(t, ctx, "a foreign site", open(host("auth", "/sso?site=https%3A%2F%2Fevil.example&challenge="+strings.Repeat("A", 43)+"&state="+strings.Repeat("A", 43))), visible("main"))
+		if at := ask(t, ctx, "address", chromedp.Location()); !strings.HasPrefix(at, host("auth", "/sso")) {
+			t.Errorf("sent to %s", at)
+		}
+	})
+	t.Run("what the portal sends to a site is good only in the browser that began", func(t *testing.T) {
+		do(t, ctx, "a made-up start", open(host("auth", "/sso?site="+host("one", "")+"&challenge="+strings.Repeat("A", 43)+"&state="+strings.Repeat("A", 43))), visible("main"))
+		if text := ask(t, ctx, "page", chromedp.TextContent(css("main"))); !strings.Contains(text, "without the cookie") {
+			t.Errorf("%s", text)
+		}
+	})
+	t.Run("signing out of one is signing out of all", func(t *testing.T) {
+		do(t, ctx, "sign out", open(host("two", "/_gatehouse/logout")), visible("form button"), chromedp.Click(css("form button")))
+		do(t, ctx, "at the portal", came("at the portal", func(at string) bool { return strings.HasPrefix(at, host("auth", "/login")) }), visible("#username"))
+		for _, site := range []string{"one", "two"} {
+			if who := whoIs(t, ctx, host(site, "")); who["detail"] != "Nobody is signed in." {
+				t.Errorf("%s: %v", site, who)
+			}
+		}
+	})
+	t.Run("ending it at the portal ends it everywhere within a second", func(t *testing.T) {
+		do(t, ctx, "sign in", open(host("one", "/")), visible("#username"), keys("#username", "alice"), keys("#password", aPassword), submit("#password"), arrived(host("one", "/")))
+		s.mustCLI("", "session", "revoke", "--user", "alice")
+		if who := whoIs(t, ctx, host("one", "")); who["detail"] != "Nobody is signed in." {
+			t.Errorf("%v", who)
+		}
+	})
+}
