@@ -52,7 +52,7 @@ func startProvider(t testing.TB, o providerOptions, origins ...string) *provider
 	if o.Clients == nil {
 		client := map[string]any{
 			"client_id": clientID, "client_secret": clientSecret, "grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"},
-			"scope": "openid email profile offline_access", "backchannel_logout_session_required": true,
+			"scope": "openid email profile offline_access", "backchannel_logout_session_required": true, "id_token_signed_response_alg": "ES256",
 		}
 		var callbacks, back []string
 		for _, origin := range origins {
