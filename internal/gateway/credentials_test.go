@@ -279,7 +279,7 @@ func TestTokensForTheApp(t *testing.T) {
 			}}}
 			r := getAs("/")
 			r.Header.Set("X-Provider-Token", "forged")
-			const alias = "X_Provider_Token"
+			alias := strings.ReplaceAll("X-Provider-Token", "-", "_")
 			r.Header[alias] = []string{"forged"}
 			if res := s.do(t, r); res.StatusCode != c.status {
 				t.Fatalf("status %d", res.StatusCode)
