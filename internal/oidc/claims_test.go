@@ -71,7 +71,7 @@ func TestClaimsThatDoNotFit(t *testing.T) {
 		"email":              {1, []any{"a@example.com"}, object{}, "a@example.com\r\nBcc: x", long},
 		"name":               {1.5, false, object{"first": "A"}, "\x1b[2J", long},
 		"roles":              {1, true, object{"admin": true}, []any{1}, []any{"a", nil}, []any{[]any{"admin"}}, []any{"a\nb"}, []any{object{"name": "admin"}}, "a\nb", []any{strings.Repeat("x", maxEntry+1)}},
-		"groups":             {0, false, object{}, []any{true}, make([]any, maxEntries+1)},
+		"groups":             {0, false, object{}, []any{true}, many(maxEntries + 1)},
 	} {
 		for _, v := range bad {
 			w := newWorld(t)
@@ -191,12 +191,24 @@ func TestUserInfoThatFails(t *testing.T) {
 	w.in()
 }
 
+func many(n int) []any {
+	list := make([]any, n)
+	for i := range list {
+		list[i] = "g"
+	}
+	return list
+}
+
 // What only a claim of a strange type would say is not said.
 func TestOddClaimsOfTheLogin(t *testing.T) {
 	w := newWorld(t)
 	for _, sid := range []any{1, []any{"s"}, "a\nb", strings.Repeat("s", 256)} {
 		w.knob(func(k *optest.Knobs) { k.IDToken = object{"sid": sid} })
 		w.out("sid")
+	}
+	for _, acr := range []any{1, []any{"mfa"}, object{}, "a\nb"} {
+		w.knob(func(k *optest.Knobs) { k.IDToken = object{"acr": acr} })
+		w.out("acr is no text")
 	}
 	for _, amr := range []any{1, object{}, []any{1}, nil, null, []any{"a\n"}} {
 		w.knob(func(k *optest.Knobs) { k.IDToken = object{"amr": amr} })

@@ -77,6 +77,10 @@ func TestGitHub(t *testing.T) {
 	if _, err := o.LogoutToken(t.Context(), "a.b.c"); !errors.Is(err, ErrInvalid) {
 		t.Error(err)
 	}
+	forger := optest.New(testGitHub) // whose keys nobody has
+	if l, err := o.LogoutToken(t.Context(), forger.LogoutToken("583231", "s")); l != nil || !errors.Is(err, ErrInvalid) {
+		t.Error(err)
+	}
 	if _, ok := o.FrontChannel(url.Values{"iss": {testGitHub}, "sid": {"s"}}); ok {
 		t.Error("front-channel")
 	}
@@ -148,6 +152,22 @@ func TestGitHubGroups(t *testing.T) {
 			}
 		})
 	}
+	t.Run("in none, of no matter", func(t *testing.T) {
+		o := newOcto(t, groups)
+		o.gh.Set(func(w *optest.GitHubWorld) { w.Orgs, w.Teams = nil, nil })
+		if l, err := o.login(); err != nil || l.Groups != nil {
+			t.Errorf("%+v %v", l, err)
+		}
+	})
+	t.Run("lists that cannot be had", func(t *testing.T) {
+		for _, path := range []string{"/user/orgs", "/user/teams", "/user/emails"} {
+			o := newOcto(t, groups)
+			o.gh.Set(func(w *optest.GitHubWorld) { w.Broken = map[string]http.HandlerFunc{path: status(503)} })
+			if l, err := o.login(); l != nil || !errors.Is(err, ErrUnavailable) {
+				t.Errorf("%s: %+v %v", path, l, err)
+			}
+		}
+	})
 	t.Run("many teams", func(t *testing.T) {
 		o := newOcto(t, groups)
 		fill := func(n int) func(*optest.GitHubWorld) {
@@ -210,7 +230,11 @@ func TestGitHubPeople(t *testing.T) {
 			}
 		})
 	}
-	o := newOcto(t, func(o *Options) { o.Scopes = []string{"read:user"} })
+	o := newOcto(t, func(o *Options) { o.Scopes = []string{"user"} })
+	if l, err := o.login(); err != nil || !l.EmailVerified {
+		t.Errorf("%+v %v", l, err)
+	}
+	o = newOcto(t, func(o *Options) { o.Scopes = []string{"read:user"} })
 	if l, err := o.login(); err != nil || l.Email != "" || o.gh.Asked("/user/emails") != 0 {
 		t.Errorf("%+v %v", l, err)
 	}

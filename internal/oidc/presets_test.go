@@ -224,6 +224,7 @@ func TestMicrosoftTenants(t *testing.T) {
 		reason  string // "": in; "-": denied
 	}{
 		"any":                        {many, nil, "", tenant, ""},
+		"a tenant's own issuer":      {"https://login.microsoftonline.com/" + tenant + "/v2.0", nil, "", tenant, ""},
 		"common":                     {"https://login.microsoftonline.com/common/v2.0", nil, "", tenant, ""},
 		"an allowed one":             {many, []string{other, strings.ToUpper(tenant)}, "", tenant, ""},
 		"one of several, by default": {"", []string{other, tenant}, "", tenant, ""},
@@ -249,6 +250,9 @@ func TestMicrosoftTenants(t *testing.T) {
 			if c.iss != "" {
 				r.IDToken["iss"] = c.iss
 			}
+			if strings.Contains(c.issuer, tenant) {
+				singleTenant(r)(nil)
+			}
 			l, _, err := r.login(t, r.provider(t, use("microsoft", c.issuer), func(o *Options) { o.Tenants = c.tenants }))
 			switch {
 			case c.reason == "" && err != nil, c.reason != "" && l != nil:
@@ -272,11 +276,12 @@ func TestMicrosoftTenants(t *testing.T) {
 		}
 	})
 	for name, change := range map[string]func(*Options){
-		"nothing":            func(o *Options) {},
-		"a domain":           func(o *Options) { o.Tenants = []string{"contoso.onmicrosoft.com"} },
-		"consumers":          func(o *Options) { o.Issuer = "https://login.microsoftonline.com/consumers/v2.0" },
-		"version 1":          func(o *Options) { o.Issuer = "https://sts.windows.net/" + tenant + "/" },
-		"a domain as issuer": func(o *Options) { o.Issuer = "https://login.microsoftonline.com/contoso.com/v2.0" },
+		"nothing":               func(o *Options) {},
+		"a domain":              func(o *Options) { o.Tenants = []string{"contoso.onmicrosoft.com"} },
+		"a domain beside an ID": func(o *Options) { o.Tenants = []string{tenant, "contoso.com"} },
+		"consumers":             func(o *Options) { o.Issuer = "https://login.microsoftonline.com/consumers/v2.0" },
+		"version 1":             func(o *Options) { o.Issuer = "https://sts.windows.net/" + tenant + "/" },
+		"a domain as issuer":    func(o *Options) { o.Issuer = "https://login.microsoftonline.com/contoso.com/v2.0" },
 		"two that contradict": func(o *Options) {
 			o.Issuer, o.Tenants = "https://login.microsoftonline.com/"+tenant+"/v2.0", []string{other}
 		},

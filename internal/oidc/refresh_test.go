@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,20 +59,37 @@ func TestRefusalsOfARefresh(t *testing.T) {
 // that is no good does.
 func TestRefreshAtABrokenProvider(t *testing.T) {
 	broken := map[string]func(*optest.Knobs){
-		"a bad signature":      func(k *optest.Knobs) { k.BadSignature = true },
-		"no token":             func(k *optest.Knobs) { k.Token = object{"id_token": "x"} },
-		"expired":              func(k *optest.Knobs) { k.RefreshIDToken = object{"exp": 1} },
-		"issued long ago":      func(k *optest.Knobs) { k.RefreshIDToken = object{"iat": 1} },
-		"algorithm none":       func(k *optest.Knobs) { k.IDTokenAlg = "none" },
-		"no sub":               func(k *optest.Knobs) { k.RefreshIDToken = object{"sub": nil} },
-		"groups that are none": func(k *optest.Knobs) { k.RefreshIDToken = object{"groups": object{}} },
-		"at_hash":              func(k *optest.Knobs) { k.RefreshIDToken = object{"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"} },
+		"a bad signature":            func(k *optest.Knobs) { k.BadSignature = true },
+		"no token":                   func(k *optest.Knobs) { k.Token = object{"id_token": "x"} },
+		"expired":                    func(k *optest.Knobs) { k.RefreshIDToken = object{"exp": 1} },
+		"issued long ago":            func(k *optest.Knobs) { k.RefreshIDToken = object{"iat": 1} },
+		"algorithm none":             func(k *optest.Knobs) { k.IDTokenAlg = "none" },
+		"no sub":                     func(k *optest.Knobs) { k.RefreshIDToken = object{"sub": nil} },
+		"groups that are none":       func(k *optest.Knobs) { k.RefreshIDToken = object{"groups": object{}} },
+		"UserInfo that does not fit": func(k *optest.Knobs) { k.NoRefreshID, k.UserInfo = true, object{"groups": object{}} },
+		"UserInfo forbidden": func(k *optest.Knobs) {
+			k.NoRefreshID = true
+			k.Broken = map[string]http.HandlerFunc{"userinfo": func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+				rw.WriteHeader(http.StatusForbidden)
+			}}
+		},
+		"at_hash": func(k *optest.Knobs) { k.RefreshIDToken = object{"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"} },
 		"UserInfo down": func(k *optest.Knobs) {
 			k.ThinIDToken, k.Broken = true, map[string]http.HandlerFunc{"userinfo": status(503)}
 		},
 		"keys are down": func(k *optest.Knobs) {
 			k.RotateBeforeSigning, k.Broken = true, map[string]http.HandlerFunc{"jwks": status(503)}
 		},
+	}
+	// A proxy before the provider may say anything.
+	for _, code := range []int{404, 418, 429, 500, 502, 503} {
+		broken[fmt.Sprint("token: refusal with status ", code)] = func(k *optest.Knobs) {
+			k.Broken = map[string]http.HandlerFunc{"token": func(rw http.ResponseWriter, _ *http.Request) {
+				rw.WriteHeader(code)
+				_, _ = rw.Write([]byte(`{"error":"invalid_grant"}`))
+			}}
+		}
 	}
 	for name, answer := range garbage {
 		broken["token: "+name] = func(k *optest.Knobs) { k.Broken = map[string]http.HandlerFunc{"token": answer} }
@@ -92,6 +110,22 @@ func TestRefreshAtABrokenProvider(t *testing.T) {
 				t.Errorf("the tokens that were kept are no good: %v", err)
 			}
 		})
+	}
+}
+
+func TestRefusalWithOtherStatuses(t *testing.T) {
+	for _, code := range []int{200, 400, 401, 403} {
+		w := newWorld(t)
+		l := w.in()
+		w.knob(func(k *optest.Knobs) {
+			k.Broken = map[string]http.HandlerFunc{"token": func(rw http.ResponseWriter, _ *http.Request) {
+				rw.WriteHeader(code)
+				_, _ = rw.Write([]byte(`{"error":"invalid_grant"}`))
+			}}
+		})
+		if got, _, err := w.again(l); got != nil || !errors.Is(err, ErrRevoked) {
+			t.Errorf("%d: %v", code, err)
+		}
 	}
 }
 
@@ -184,10 +218,14 @@ func TestNonceOfARefresh(t *testing.T) {
 		got, _, err := w.again(l)
 		w.refused(got, err, ErrInvalid, "nonce is another")
 	}
-	l.Tokens.Nonce = "" // a login from before it was kept
-	w.knob(func(k *optest.Knobs) { k.RefreshIDToken = nil })
-	got, _, err := w.again(l)
-	w.refused(got, err, ErrInvalid, "nonce is another")
+	for _, nonce := range []any{"another", "", 1} { // without one at the login there can be none now
+		w := newWorld(t)
+		l := w.in()
+		l.Tokens.Nonce = ""
+		w.knob(func(k *optest.Knobs) { k.RefreshIDToken = object{"nonce": nonce} })
+		got, _, err := w.again(l)
+		w.refused(got, err, ErrInvalid, "nonce is another")
+	}
 }
 
 func TestRefreshOfAnotherLogin(t *testing.T) {

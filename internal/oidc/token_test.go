@@ -1,9 +1,12 @@
 package oidc
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/oidc/optest"
 )
@@ -102,4 +105,52 @@ func TestReplayedIDToken(t *testing.T) {
 	old := w.in().Tokens
 	w.knob(func(k *optest.Knobs) { k.Token = object{"id_token": old.ID, "access_token": old.Access} })
 	w.out("nonce is another")
+}
+
+func TestParseToken(t *testing.T) {
+	head, body := b64url([]byte(`{"alg":"RS256"}`)), b64url([]byte(`{"iss":"x"}`))
+	if got, err := parseToken(head + "." + body + ".AA"); err != nil || got.alg != "RS256" || got.typ != "" || got.claims["iss"] != "x" {
+		t.Error(got, err)
+	}
+	for raw, reason := range map[string]string{
+		"": "empty or too long", strings.Repeat("a", maxJWT+1): "empty or too long", "a.b": "three parts", "a.b.c.d.e": "encrypted", "a.b.c.d": "three parts",
+		head + "." + body + ".AB": "in its only form", head + "." + body + ".A": "in its only form", head + "." + body + ".A-/": "in its only form", head + "." + body + ".AA=": "in its only form",
+		head + "." + body + ".A\nA": "not base64url", head + "." + body[:4] + "\r\n" + body[4:] + ".AA": "not base64url",
+		b64url([]byte(`{"alg":1,"alg":2}`)) + "." + body + ".AA": "its header: a JSON object has the same member twice", "." + body + ".AA": "its header: it is not the JSON",
+		head + "." + b64url([]byte(`{"iss":1,"iss":2}`)) + ".AA": "the same member twice", head + "..AA": "not the JSON",
+	} {
+		if got, err := parseToken(raw); got != nil || !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%.40q: %v", raw, err)
+		}
+	}
+}
+
+// keysOf is a key set that answers as it is told.
+type keysOf func(context.Context, string) ([]byte, error)
+
+func (k keysOf) VerifySignature(ctx context.Context, raw string) ([]byte, error) { return k(ctx, raw) }
+
+func TestOddKeySets(t *testing.T) {
+	with := func(k keysOf) *world {
+		return newWorld(t, func(o *Options) { o.Keys = func(string) KeySet { return k } })
+	}
+	w := with(func(context.Context, string) ([]byte, error) { return []byte(`{"sub":"mallory-1"}`), nil })
+	w.out("signature is wrong") // the payload that was signed is another
+	w = with(func(context.Context, string) ([]byte, error) { return nil, nil })
+	w.out("signature is wrong")
+	w = with(func(context.Context, string) ([]byte, error) { return nil, fmt.Errorf("eyJ <script>") })
+	w.out("signature is wrong")
+	synctest.Test(t, func(t *testing.T) { // one that waits for ever, and does not know what it means that it ends
+		op := optest.New(testIssuer)
+		w := join(t, op, op.Transport(), func(o *Options) {
+			o.Keys = func(string) KeySet {
+				return keysOf(func(ctx context.Context, _ string) ([]byte, error) {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				})
+			}
+		})
+		l, err := w.login(Request{})
+		w.refused(l, err, ErrUnavailable, "deadline exceeded")
+	})
 }

@@ -20,8 +20,7 @@ func (p *Provider) checkMeant(t *token) error {
 	if iss, _ := t.claims["iss"].(string); iss == "" || !p.ours(iss) {
 		return mixedUp("its iss is another")
 	}
-	audiences, ok := texts(t.claims["aud"])
-	if !ok || !slices.Contains(audiences, p.o.ClientID) {
+	if audiences, _ := texts(t.claims["aud"]); !slices.Contains(audiences, p.o.ClientID) {
 		return mixedUp("it is for another audience")
 	}
 	now := p.o.Clock()
