@@ -34,7 +34,7 @@ func (s *services) signOn(a *App) {
 			Recheck: time.Duration(o.Recheck), Refresher: client,
 		}
 		s.providers[i] = portal.Provider{
-			Entry: entries[i], Label: o.Label, Client: client, Issuer: o.Issuer, MFAValues: o.MFAValues, LogoutThere: true,
+			Entry: entries[i], Label: o.Label, Client: client, Issuer: client.Issuer(), MFAValues: o.MFAValues, LogoutThere: true,
 		}
 	}
 	s.federation = federation.New(s.store, federation.Options{
@@ -101,7 +101,11 @@ func (s *services) portals(a *App, o portal.Options) (err error) {
 // cookies and addresses would be wrong.
 func (h *Handler) serveRoot(live *site, w http.ResponseWriter, r *http.Request, c gateway.Caller) {
 	if origin, ok := sso.Origin(c.Scheme, r.Host); !ok || origin != h.app.portalOrigin {
-		http.Redirect(w, r, h.app.Portal+r.URL.RequestURI(), http.StatusPermanentRedirect)
+		page := r.URL.RequestURI()
+		if !strings.HasPrefix(page, "/") {
+			page = "/" // "x:.example.com" as a request line would make another host of ours
+		}
+		http.Redirect(w, r, h.app.Portal+page, http.StatusPermanentRedirect)
 		return
 	}
 	live.root.ServeHTTP(w, r, portal.Caller{ClientIP: c.ClientIP, RequestID: gateway.NewID(), Site: h.Name})

@@ -13,7 +13,7 @@ import (
 // ends the request where it is written.
 func (e *exchange) problem(p problem.Problem) bool {
 	p = p.WithDefaults()
-	p.RequestID = e.id
+	p.RequestID, p.NoLogin = e.id, e.gate.o.NoLogin
 	e.ours()
 	p.Headers(e.w.Header())
 	if e.gate.o.Pages != nil && problem.Navigation(e.r) {

@@ -98,7 +98,10 @@ type wording struct {
 func wordsFor(pr problem.Problem) wording {
 	switch pr.Status {
 	case http.StatusUnauthorized:
-		if pr.Kind == problem.BadCredential {
+		switch pr.Kind {
+		case problem.NoCredential:
+			return wording{"This is for programs", "What is here wants a key, a token or a client certificate. Signing in does not help.", shut}
+		case problem.BadCredential:
 			return wording{"Your credential was not accepted", "What was sent to prove who you are is wrong, expired or withdrawn.", shut}
 		}
 		return wording{"Sign in to go on", "This page is only for people who are signed in.", shut}
@@ -120,6 +123,9 @@ func wordsFor(pr problem.Problem) wording {
 func (p *Portal) links(r *http.Request, pr problem.Problem) []link {
 	here := p.here(r)
 	start := link{"/", "Go to the start page"}
+	if pr.NoLogin && (pr.Status == http.StatusUnauthorized || pr.Status == http.StatusForbidden) {
+		return nil
+	}
 	switch pr.Status {
 	case http.StatusUnauthorized:
 		return []link{{p.loginURL(here, ""), "Sign in"}}

@@ -53,6 +53,19 @@ func TestProblemPages(t *testing.T) {
 	t.Run("a bad credential", func(t *testing.T) {
 		wantWords(t, page(problem.Problem{Status: 401, Kind: problem.BadCredential, Challenge: "Bearer"}, "/x"), "Your credential was not accepted")
 	})
+	t.Run("where a login does not help", func(t *testing.T) {
+		for _, pr := range []problem.Problem{
+			{Status: 401, Kind: problem.NoCredential, Challenge: "Bearer", NoLogin: true},
+			{Status: 401, Kind: problem.BadCredential, Challenge: "Bearer", NoLogin: true},
+			{Status: 403, Kind: problem.Forbidden, NoLogin: true},
+		} {
+			w := page(pr, "/x", "__Host-gatehouse=x")
+			wantStatus(t, w, pr.Status)
+			if strings.Contains(w.Body.String(), "/login") {
+				t.Errorf("%s offers a login", pr.Kind)
+			}
+		}
+	})
 	t.Run("too many", func(t *testing.T) {
 		w := page(problem.Problem{Status: 429, Kind: problem.TooMany, RetryAfter: 200 * time.Second}, "/x")
 		wantWords(t, w, "You can try again in 4 minutes, at 12:03:21 UTC")

@@ -43,6 +43,7 @@ type Problem struct {
 	DecisionID string
 	RetryAfter time.Duration // sent as Retry-After, rounded up to seconds
 	Challenge  string        // sent as WWW-Authenticate
+	NoLogin    bool          // a login would not help here, so the page offers none
 }
 
 // body is the document of RFC 9457 with our extension members.
