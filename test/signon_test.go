@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -135,14 +136,56 @@ func TestLoginAtAProvider(t *testing.T) {
 	}
 }
 
+// TestTabs signs in with several tabs under way: each ends where it wanted to go,
+// and what is left of an earlier login does no harm.
+func TestTabs(t *testing.T) {
+	s, _ := idpGate(t, "passwords off", "", "gatehouse", providerOptions{})
+	first := newBrowser(t)
+	do(t, first, "the first tab", open(s.url("/one?x=1")), visible(`input[name="login"]`))
+	tab := func() context.Context {
+		ctx, cancel := chromedp.NewContext(first)
+		t.Cleanup(cancel)
+		if err := chromedp.Do(ctx); err != nil {
+			t.Fatal(err)
+		}
+		return ctx
+	}
+	second, third := tab(), tab()
+	do(t, second, "the second tab", open(s.url("/two")), visible(`input[name="login"]`))
+	do(t, third, "the third tab", open(s.url("/three")), visible(`input[name="login"]`))
+	atProvider(t, second, "alice")
+	do(t, second, "the second is back first", arrived(s.url("/two")))
+	do(t, first, "sign in there, too", keys(`input[name="login"]`, "alice"), keys(`input[name="password"]`, "x"), submit(`input[name="password"]`))
+	do(t, first, "the first is back where it wanted to go", arrived(s.url("/one?x=1")))
+	if who := whoIs(t, first, s.url("")); who["username"] != "alice" {
+		t.Errorf("%v", who)
+	}
+	do(t, third, "a callback that nobody began", open(s.url("/_gatehouse/oidc/idp/callback?code=made-up&state="+strings.Repeat("A", 43))), visible("main"))
+	if at := ask(t, third, "where it is", chromedp.Location()); !strings.HasPrefix(at, s.url("/_gatehouse/")) {
+		t.Errorf("led to %s", at)
+	}
+	if e := appSaw(t, third, s); e.Headers["Remote-User"][0] != "alice" {
+		t.Errorf("%v", e.Headers)
+	}
+}
+
 // TestBackChannelLogout ends a login at the provider: the sessions of two gates on
-// one Redis are over within a second.
+// one Redis are over within a second, and so are the connections that they hold.
 func TestBackChannelLogout(t *testing.T) {
 	r := startRedis(t)
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for r.Context().Err() == nil {
+			fmt.Fprint(w, "data: tick\n\n")
+			w.(http.Flusher).Flush()
+			time.Sleep(100 * time.Millisecond)
+		}
+	}))
+	defer app.Close()
 	a := newServer(t, "", "gatehouse")
 	p := startProvider(t, providerOptions{}, a.url("/_gatehouse"))
 	config := func(s *server) {
-		text := mustReadTB(t, s.dir+"/Caddyfile")
+		text := strings.Replace(mustReadTB(t, s.dir+"/Caddyfile"), "reverse_proxy ", "reverse_proxy /stream "+strings.TrimPrefix(app.URL, "http://")+"\n\treverse_proxy ", 1)
 		s.writeConfig(strings.Replace(text, "persist_config off", "persist_config off\n\tgatehouse {\nstore redis "+r.url()+"\npasswords off\n"+oidcBlock(p, "")+"\n}", 1))
 		s.start()
 	}
@@ -159,8 +202,27 @@ func TestBackChannelLogout(t *testing.T) {
 			t.Fatalf("%v", who)
 		}
 	}
+	streams := make([]context.Context, 2)
+	for i, s := range []*server{a, b} {
+		tab, cancel := chromedp.NewContext(ctx)
+		defer cancel()
+		if err := chromedp.Do(tab); err != nil { // a deadline here would end it
+			t.Fatal(err)
+		}
+		do(t, tab, "a page of the site", open(s.url("/")), arrived(s.url("/")))
+		streams[i] = tab
+		// "open" once something came, "closed" when no more does.
+		ask(t, tab, "a stream", chromedp.Evaluate[bool](`window.stream = "none", fetch("/stream").then(async answer => {
+			const reader = answer.body.getReader()
+			for (let done = false; !done; ) { ({done} = await reader.read()); window.stream = "open" }
+		}).catch(() => {}).finally(() => window.stream = "closed"), true`))
+		eventually(t, 10*time.Second, "the stream flows", func() bool { return ask(t, tab, "stream", chromedp.Evaluate[string](`window.stream`)) == "open" })
+	}
 	do(t, ctx, "end the session at the provider", open(p.url+"/session/end"), visible(`button[name="logout"]`), chromedp.Click(css(`button[name="logout"]`)),
 		came("signed out there", func(at string) bool { return strings.HasPrefix(at, p.url+"/session/end/") }))
+	for _, tab := range streams {
+		eventually(t, 10*time.Second, "the stream is cut", func() bool { return ask(t, tab, "stream", chromedp.Evaluate[string](`window.stream`)) == "closed" })
+	}
 	// The provider tells one gate, as it signs the person out.
 	for _, s := range []*server{a, b} {
 		eventually(t, 10*time.Second, "the session is over", func() bool { return whoIs(t, ctx, s.url(""))["detail"] == "Nobody is signed in." })
