@@ -1,11 +1,15 @@
 package test
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 )
 
 // TestExamples starts every example as its README says, on other ports.
@@ -81,6 +85,48 @@ func TestExamples(t *testing.T) {
 				t.Error("the key is in the access log")
 			}
 		},
+		"google": func(t *testing.T, s *server) {
+			signsIn(t, s, "alice", "Hello alice@example.com")
+			signsIn(t, s, "bob", "Access denied")
+		},
+		"keycloak": func(t *testing.T, s *server) {
+			signsIn(t, s, "alice", "Hello alice, your roles: staff")
+			signsIn(t, s, "bob", "Access denied")
+		},
+		"github": func(t *testing.T, s *server) {
+			v := newVisitor(t)
+			a := v.navigate(s.url("/"))
+			if a = v.navigate(s.url(a.Header.Get("Location"))); !strings.HasPrefix(a.Header.Get("Location"), "https://github.com/login/oauth/authorize?") {
+				t.Fatalf("%d to %q", a.StatusCode, a.Header.Get("Location"))
+			}
+			to, err := url.Parse(a.Header.Get("Location"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := to.Query()
+			for name, want := range map[string]string{
+				"client_id": "your-client-id", "redirect_uri": s.url("/_gatehouse/oidc/github/callback"), "scope": "read:user user:email", "code_challenge_method": "S256",
+			} {
+				if q.Get(name) != want {
+					t.Errorf("%s is %q", name, q.Get(name))
+				}
+			}
+		},
+		"sso-many-sites": func(t *testing.T, s *server) {
+			host := func(name, path string) string { return fmt.Sprintf("http://%s.localhost:%d%s", name, s.port, path) }
+			s.addUser("alice")
+			ctx := newBrowser(t)
+			do(t, ctx, "open the first site", open(host("one", "/")), visible("#username"))
+			if at := ask(t, ctx, "address", chromedp.Location()); !strings.HasPrefix(at, host("auth", "/login")) {
+				t.Errorf("the login page is at %s", at)
+			}
+			do(t, ctx, "sign in", keys("#username", "alice"), keys("#password", aPassword), submit("#password"), arrived(host("one", "/")))
+			for _, site := range []string{"one", "two"} {
+				if text := fetched(t, ctx, host(site, "/")); !strings.Contains(text, "Hello alice, this is "+site+".localhost") {
+					t.Errorf("%s: %s", site, text)
+				}
+			}
+		},
 		"quickstart": func(t *testing.T, s *server) {
 			s.addUser("ed", "--role", "editor")
 			s.addUser("bob")
@@ -134,11 +180,57 @@ func TestExamples(t *testing.T) {
 				text = strings.Replace(text, "{\n", "{\n\tadmin localhost:{ADMIN}\n\tpersist_config off\n", 1)
 			}
 			s := newServerFile(t, text)
+			if strings.Contains(text, "oidc "+name) {
+				s.writeConfig(atTestProvider(t, s, name, text))
+			}
 			if err := copyPolicies(dir, s.dir); err != nil {
 				t.Fatal(err)
 			}
 			try(t, s.start())
 		})
+	}
+}
+
+// atTestProvider has the people of an example sign in at our own certified
+// provider in the place of the one it is for. GitHub is none of OpenID Connect, and
+// stays.
+func atTestProvider(t *testing.T, s *server, name, text string) string {
+	if name == "github" {
+		return text
+	}
+	const secret = "a-secret-of-32-bytes-and-a-bit-more"
+	here := s.url("/_gatehouse")
+	p := startProvider(t, providerOptions{
+		AlwaysRefresh: true,
+		Accounts: map[string]map[string]any{
+			"alice": {"email": "alice@example.com", "email_verified": true, "preferred_username": "alice", "roles": []string{"staff"}},
+			"bob":   {"email": "bob@example.com", "email_verified": true, "preferred_username": "bob", "roles": []string{}},
+		},
+		Clients: []map[string]any{{
+			"client_id": clientID, "client_secret": secret, "grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"},
+			"scope": "openid email profile offline_access", "id_token_signed_response_alg": "ES256",
+			"redirect_uris": []string{here + "/oidc/" + name + "/callback"},
+		}},
+	})
+	return strings.NewReplacer(
+		"{$GOOGLE_CLIENT_ID:your-client-id}", clientID, "{$GOOGLE_CLIENT_SECRET:your-client-secret}", secret, "{$EMAIL:you@example.com}", "alice@example.com",
+		"{$ISSUER:http://localhost:8180/realms/main}", p.url, "{$CLIENT_ID:gatehouse}", clientID, "{$CLIENT_SECRET:paste-it-from-the-credentials-tab}", secret,
+		"oidc google google {", "oidc google google {\nissuer "+p.url,
+		// Our provider has its roles where it is told to, and not in realm_access.
+		"oidc keycloak keycloak {", "oidc keycloak keycloak {\nclaim roles roles",
+	).Replace(text)
+}
+
+// signsIn signs somebody in at the test provider, and holds the page they end at
+// against what it should say.
+func signsIn(t *testing.T, s *server, who, says string) {
+	t.Helper()
+	ctx := newBrowser(t)
+	do(t, ctx, "open the app", open(s.url("/")))
+	atProvider(t, ctx, who)
+	do(t, ctx, "back at the app", arrived(s.url("/")))
+	if text := fetched(t, ctx, s.url("/")); !strings.Contains(text, says) {
+		t.Errorf("%s: %s", who, text)
 	}
 }
 
