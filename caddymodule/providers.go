@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -64,29 +62,11 @@ func privateKey(file string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(raw)
-	if block == nil {
-		return nil, fmt.Errorf("%s holds no PEM", file)
-	}
-	var key any
-	switch block.Type {
-	case "PRIVATE KEY":
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		key, err = x509.ParseECPrivateKey(block.Bytes)
-	default:
-		return nil, fmt.Errorf("%s holds a %s, not a private key", file, strings.ToLower(block.Type))
-	}
+	key, err := oidc.ParsePrivateKey(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%s holds no private key that can be read", file)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("%s holds a key that cannot sign", file)
-	}
-	return signer, nil
+	return key, nil
 }
 
 // providerKeys finds the key set of a provider in the pool of those that are kept

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strings"
 	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/outgoing"
 )
 
 const (
@@ -58,38 +57,17 @@ func resultOf(err error) string {
 // the transport counts: cookies and other rules for redirects would be mistakes.
 // release frees the connections of a transport that is ours.
 func newClient(given *http.Client, redirects bool) (c *http.Client, release func()) {
-	c = &http.Client{CheckRedirect: sameHost}
+	c = &http.Client{CheckRedirect: outgoing.SameHost}
 	if !redirects {
-		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		c.CheckRedirect = outgoing.NoRedirect
 	}
 	if given != nil && given.Transport != nil {
 		c.Transport = given.Transport
 		return c, func() {}
 	}
-	t := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: patience}).DialContext,
-		TLSHandshakeTimeout:    patience,
-		IdleConnTimeout:        time.Minute,
-		MaxIdleConns:           8,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true, // a small answer could grow beyond reason
-		ForceAttemptHTTP2:      true,
-	}
+	t := outgoing.Transport(patience)
 	c.Transport = t
 	return c, t.CloseIdleConnections
-}
-
-var errRedirect = errors.New("it redirects to another place, or too often")
-
-// sameHost follows at most three redirects, which stay where the operator said:
-// an open redirect at the issuer must not choose whose keys we trust.
-func sameHost(to *http.Request, via []*http.Request) error {
-	from := via[0].URL
-	if len(via) > 3 || to.URL.Scheme != from.Scheme || !strings.EqualFold(to.URL.Host, from.Host) || to.URL.User != nil {
-		return errRedirect
-	}
-	return nil
 }
 
 // get fetches the document at an address.
@@ -107,8 +85,8 @@ func do(c *http.Client, r *http.Request) ([]byte, error) {
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", "Gatehouse")
 	res, err := c.Do(r)
-	if errors.Is(err, errRedirect) {
-		return nil, &fetchError{result: ResultRefused, err: errRedirect}
+	if errors.Is(err, outgoing.ErrRedirect) {
+		return nil, &fetchError{result: ResultRefused, err: outgoing.ErrRedirect}
 	}
 	if err != nil {
 		var wrapped *url.Error
@@ -129,27 +107,4 @@ func do(c *http.Client, r *http.Request) ([]byte, error) {
 		return nil, invalid(fmt.Errorf("its answer is larger than %d bytes", maxAnswer))
 	}
 	return body, nil
-}
-
-// checkURL says whether keys or answers may come from an address: by https, or
-// by http from this machine. Anybody in between could make himself an issuer.
-func checkURL(address string) (*url.URL, error) {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil || u.Host == "" || u.Opaque != "":
-		return nil, errors.New("it is no URL")
-	case u.User != nil || u.Fragment != "":
-		return nil, errors.New("it has a user or a fragment")
-	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
-		return nil, errors.New("it is not https")
-	}
-	return u, nil
-}
-
-func loopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/outgoing"
 )
 
 // ErrIntrospection means that the issuer of an opaque token could not be asked,
@@ -53,7 +55,7 @@ type Introspector struct {
 
 // NewIntrospector checks the options. Nothing is asked yet.
 func NewIntrospector(o IntrospectorOptions) (*Introspector, error) {
-	if _, err := checkURL(o.URL); err != nil {
+	if _, err := outgoing.URL(o.URL); err != nil {
 		return nil, fmt.Errorf("the URL of the introspection cannot be used: %w", err)
 	}
 	switch {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/outgoing"
 )
 
 // origin is where a key set comes from.
@@ -106,7 +108,7 @@ func checkFound(address, issuer string) error {
 	if len(address) > longest {
 		return fmt.Errorf("it is longer than %d bytes", longest)
 	}
-	u, err := checkURL(address)
+	u, err := outgoing.URL(address)
 	if err == nil && u.Scheme != "https" && strings.HasPrefix(issuer, "https:") {
 		err = errors.New("it is not https")
 	}

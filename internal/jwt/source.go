@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/outgoing"
 )
 
 // ErrNoKeys means that an issuer's keys could not be found out, so that nothing
@@ -98,7 +100,7 @@ func NewSource(o SourceOptions) (*Source, error) {
 		if at == "" {
 			at, what = o.Issuer, "the issuer"
 		}
-		u, err := checkURL(at)
+		u, err := outgoing.URL(at)
 		if err != nil {
 			return nil, fmt.Errorf("%s cannot be used: %w", what, err)
 		}

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/outgoing"
 )
 
 const (
@@ -35,8 +36,8 @@ func newWeb(given http.RoundTripper, certificate *tls.Certificate) (*web, error)
 		return nil, err
 	}
 	return &web{
-		reads:   &http.Client{Transport: transport, CheckRedirect: sameHost},
-		asks:    &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		reads:   &http.Client{Transport: transport, CheckRedirect: outgoing.SameHost},
+		asks:    &http.Client{Transport: transport, CheckRedirect: outgoing.NoRedirect},
 		release: release,
 	}, nil
 }
@@ -45,16 +46,7 @@ func transportOf(given http.RoundTripper, certificate *tls.Certificate) (http.Ro
 	ours, isPlain := given.(*http.Transport)
 	switch {
 	case given == nil:
-		ours = &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: patience}).DialContext,
-			TLSHandshakeTimeout:    patience,
-			IdleConnTimeout:        time.Minute,
-			MaxIdleConns:           8,
-			MaxResponseHeaderBytes: 64 << 10,
-			DisableCompression:     true, // a small answer could grow beyond reason
-			ForceAttemptHTTP2:      true,
-		}
+		ours = outgoing.Transport(patience)
 	case certificate == nil:
 		return given, func() {}, nil
 	case !isPlain:
@@ -69,18 +61,6 @@ func transportOf(given http.RoundTripper, certificate *tls.Certificate) (http.Ro
 		ours.TLSClientConfig.Certificates = []tls.Certificate{*certificate}
 	}
 	return ours, ours.CloseIdleConnections, nil
-}
-
-var errRedirect = errors.New("it redirects to another place, or too often")
-
-// sameHost follows at most three redirects, which stay where the operator said:
-// an open redirect at the provider must not choose whose word we take.
-func sameHost(to *http.Request, via []*http.Request) error {
-	from := via[0].URL
-	if len(via) > 3 || to.URL.Scheme != from.Scheme || !strings.EqualFold(to.URL.Host, from.Host) || to.URL.User != nil {
-		return errRedirect
-	}
-	return nil
 }
 
 // answer is what came back, whole, whatever its status.
