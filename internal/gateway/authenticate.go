@@ -80,8 +80,8 @@ type Sessions interface {
 }
 
 // SessionAuthenticator returns the authenticator of the session cookie. A cookie
-// that is malformed, sent twice with different values, expired or revoked is
-// Stale.
+// that is malformed, sent twice with different values, expired, revoked or of
+// another site is Stale.
 func SessionAuthenticator(s Sessions, j cookie.Jar) Authenticator {
 	return &sessions{store: s, name: j.Session()}
 }
@@ -105,6 +105,8 @@ func (a *sessions) Authenticate(ctx context.Context, r *http.Request, _ Caller) 
 		return Result{Outcome: Stale}, nil
 	case err != nil:
 		return Result{}, err
+	case id != nil && id.Site != "" && !id.For(identity.Origin(r.TLS != nil, r.Host)):
+		return Result{Outcome: Stale}, nil
 	}
 	return Result{Outcome: Good, Identity: id}, nil
 }

@@ -63,6 +63,9 @@ type Identity struct {
 	AMR           []string       // RFC 8176 authentication method references
 	AuthTime      time.Time      // when the person last proved who they are
 	SessionID     string         // public id of the session, not its cookie
+	// Site is the origin of the one site that the session is for, as Origin writes
+	// it; "" for every site. Policies do not see it.
+	Site string
 	// Credential is the public id of the key, token or certificate, for logs and
 	// for asking later whether it still stands. Policies do not see it.
 	Credential string

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 	"github.com/gatehouse-proxy/gatehouse/internal/oidc"
 	"github.com/gatehouse-proxy/gatehouse/internal/problem"
 )
@@ -92,11 +93,7 @@ func (p *Portal) callbackURL(v *visit, at *Provider) string {
 
 // origin is that of the portal as the browser sees it.
 func (p *Portal) origin(r *http.Request) string {
-	scheme := "https://"
-	if r.TLS == nil {
-		scheme = "http://"
-	}
-	return scheme + strings.ToLower(r.Host)
+	return identity.Origin(r.TLS != nil, r.Host)
 }
 
 // begin sends the browser to a provider.

@@ -130,7 +130,8 @@ func (p *Portal) ssoAgain(site, challenge, state, step string) string {
 func reached(who *identity.Identity, step string, now time.Time) bool {
 	switch step {
 	case stepReauth:
-		return !who.AuthTime.IsZero() && now.Sub(who.AuthTime) <= reauthAge
+		age := now.Sub(who.AuthTime)
+		return !who.AuthTime.IsZero() && age <= reauthAge && age >= -fresh
 	case stepMFA:
 		return slices.ContainsFunc(who.AMR, func(m string) bool { return slices.Contains(secondFactors, m) })
 	case stepSwitch:
@@ -171,16 +172,16 @@ func (p *Portal) issue(v *visit, site, challenge, state string) {
 // page that leads on by itself, since browsers hold form-action against all
 // redirects that follow a form.
 func (p *Portal) onward(v *visit, back string) {
-	if site := p.siteOf(back); site != "" {
+	if site := p.siteOf(v, back); site != "" {
 		p.going(v, goingData{To: back, Lead: "You are signed in."}, "Going on to "+siteName(site))
 		return
 	}
 	v.redirect(back)
 }
 
-// siteOf is the origin that a way back through getSSO leads to, as text to show; ""
-// for every other.
-func (p *Portal) siteOf(back string) string {
+// siteOf is the origin that a way back through getSSO leads to; "" for every other,
+// and for a site that is not ours: what a stranger wrote is not shown.
+func (p *Portal) siteOf(v *visit, back string) string {
 	if p.o.SSO == nil || !p.o.SSO.Here {
 		return ""
 	}
@@ -188,12 +189,16 @@ func (p *Portal) siteOf(back string) string {
 	if err != nil || u.Path != p.o.Base+"/sso" {
 		return ""
 	}
-	return u.Query().Get("site")
+	site, err := p.o.SSO.Sites.Check(v.r.Context(), u.Query().Get("site"))
+	if err != nil {
+		return ""
+	}
+	return site
 }
 
 // goal is what the login page calls the place that people go on to.
 func (p *Portal) goal(v *visit, back string) string {
-	if site := p.siteOf(back); site != "" {
+	if site := p.siteOf(v, back); site != "" {
 		return siteName(site)
 	}
 	return siteName(v.Site)

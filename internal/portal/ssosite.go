@@ -101,11 +101,14 @@ func (p *Portal) getSiteCallback(v *visit) {
 	q := v.r.URL.Query()
 	b := p.pendingOf(v, seal, q)
 	if b == nil || b.Login.Provider != portalWay || b.Login.RedirectURL != p.origin(v.r) {
+		p.burn(v, q)
 		p.lostAtSite(v, q.Get("state"))
 		return
 	}
-	jar := p.o.Cookies.HostOnly()
-	jar.Clear(v.w, jar.Begun(pendingID(b.Login.State)))
+	if err := p.keep(v, seal, b.used(), pendingLife); err != nil {
+		p.fault(v, "ending a login at the portal", err)
+		return
+	}
 	parent, key, err := p.redeem(v, b, q)
 	switch {
 	case errors.Is(err, sso.ErrBadCode):
@@ -117,10 +120,22 @@ func (p *Portal) getSiteCallback(v *visit) {
 	}
 }
 
+// burn uses up a code that came with no login of this browser. Somebody who began
+// a login and sent another person on with it knows the verifier, and would only
+// have to read the code in a log or over a shoulder.
+func (p *Portal) burn(v *visit, q url.Values) {
+	ctx := v.r.Context()
+	for _, code := range q["code"][:min(len(q["code"]), 2)] {
+		if _, err := p.o.SSO.Codes.Redeem(ctx, code, "", ""); err != nil && !errors.Is(err, sso.ErrBadCode) {
+			p.o.Logger.WarnContext(ctx, "portal: a code for a site was not used up", "request_id", v.RequestID, "error", err)
+		}
+	}
+}
+
 // redeem returns the portal's session that a code stands for.
 func (p *Portal) redeem(v *visit, b *pending, q url.Values) (*session.Session, session.Key, error) {
 	ctx := v.r.Context()
-	if len(q["code"]) != 1 || b.stale(p.o.Clock()) {
+	if len(q["code"]) != 1 || b.Used || b.stale(p.o.Clock()) {
 		return nil, session.Key{}, sso.ErrBadCode
 	}
 	g, err := p.o.SSO.Codes.Redeem(ctx, q.Get("code"), b.Login.RedirectURL, b.Login.Verifier)

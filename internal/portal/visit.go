@@ -86,7 +86,7 @@ func (p *Portal) who(v *visit) (*identity.Identity, error) {
 	}
 	id, err := p.identify(v.r.Context(), token)
 	switch {
-	case err == nil && id.Authenticated():
+	case err == nil && id.Authenticated() && id.For(p.origin(v.r)):
 		return id, nil
 	case err == nil || errors.Is(err, identity.ErrUnknown):
 		p.o.Cookies.Clear(v.w, p.o.Cookies.Session())

@@ -86,7 +86,7 @@ func newIdentity(c, parent *copied, a *identity.Account) *identity.Identity {
 	id := &identity.Identity{
 		Method: identity.Session, Provider: c.Provider, ID: a.ID, Subject: a.ID,
 		Username: a.Username, Email: a.Email, EmailVerified: a.EmailVerified, Name: a.Name,
-		Roles: a.Roles, Groups: a.Groups, Scopes: a.Scopes, SessionID: c.ID,
+		Roles: a.Roles, Groups: a.Groups, Scopes: a.Scopes, SessionID: c.ID, Site: c.Site,
 	}
 	login := &c.Session
 	if parent != nil {
