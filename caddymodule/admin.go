@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strconv"
 
@@ -50,6 +51,7 @@ type adminCall struct {
 	// Whom and what the call concerns, for the audit trail: set as soon as it is
 	// known.
 	subject, session, credential string
+	issuer                       string // of tokens that are revoked; "" is every one
 }
 
 // adminRoute is what serves a call, and the fact that it leaves in the audit
@@ -138,6 +140,9 @@ func (c *adminCall) run(route adminRoute) error {
 
 func (c *adminCall) record(action audit.Action, refused error) {
 	e := audit.Event{Action: action, Outcome: audit.Success, Actor: audit.AdminAPI, Subject: c.subject, Session: c.session, Credential: c.credential}
+	if c.issuer != "" {
+		e.Extra = append(e.Extra, slog.String("issuer", c.issuer))
+	}
 	if name, err := user.NormalizeName(c.subject); err == nil {
 		e.Subject = name // the spelling of all other lines
 	}

@@ -51,7 +51,7 @@ func (c *adminCall) revokeToken() error {
 	if err != nil {
 		return err
 	}
-	c.subject = r.Subject
+	c.subject, c.issuer = r.Subject, r.Issuer
 	done, err := c.svc.revoked.Add(c.r.Context(), r)
 	if err != nil {
 		return err

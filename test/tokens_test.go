@@ -138,7 +138,7 @@ func TestTokens(t *testing.T) {
 		if strings.Contains(log, parts[2]) || strings.Contains(log, parts[1]) {
 			t.Error("a token was logged")
 		}
-		for _, want := range []string{`"action":"credential_refused"`, `"action":"token_revoked"`, "expired"} {
+		for _, want := range []string{`"action":"credential_refused"`, `"action":"token_revoked"`, `"credential_id":"jti:one","issuer":"` + idp.url, "expired"} {
 			if !strings.Contains(log, want) {
 				t.Errorf("no %s in the log", want)
 			}
