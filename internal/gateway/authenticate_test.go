@@ -242,3 +242,28 @@ func TestFaultTellsTheRevisionAndNothingElse(t *testing.T) {
 type recorderFunc func(Record)
 
 func (f recorderFunc) Decided(_ context.Context, r Record) { f(r) }
+
+// TestSessionOfAnotherSite: a session that one site was given for itself is none at
+// any other, nor at another port or scheme of the same.
+func TestSessionOfAnotherSite(t *testing.T) {
+	for _, c := range []struct {
+		site string
+		good bool
+	}{
+		{"http://app.example.com", true}, {"", true},
+		{"https://app.example.com", false}, {"http://app.example.com:8080", false}, {"http://other.example.com", false}, {"http://app.example.com.", false},
+	} {
+		s := newScene()
+		who := alice()
+		who.Site = c.site
+		s.sessions.known[goodToken] = who
+		r := getAs("/")
+		r.Host = "App.Example.com"
+		if res := s.do(t, r); (res.StatusCode == http.StatusOK) != c.good {
+			t.Errorf("a session of %q: status %d", c.site, res.StatusCode)
+		}
+		if !c.good && len(s.seen) > 0 {
+			t.Errorf("a session of %q reached the app", c.site)
+		}
+	}
+}

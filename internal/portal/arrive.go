@@ -79,7 +79,8 @@ func (p *Portal) forgetArrival(v *visit) {
 
 // circled answers a browser that goes in a circle, with true: it was given a
 // session a moment ago which still stands, and comes without it; or it has signed
-// in several times in a row and each session was over at once.
+// in several times in a row and each session was over at once, or is hidden by
+// another cookie of the same name.
 func (p *Portal) circled(v *visit) bool {
 	logins, id := p.arrival(v)
 	if logins == 0 {
@@ -89,7 +90,7 @@ func (p *Portal) circled(v *visit) bool {
 	switch {
 	case err == nil && !p.sentSession(v):
 		p.circledPage(v, false)
-	case errors.Is(err, session.ErrNotFound) && logins >= maxArrivals:
+	case (err == nil || errors.Is(err, session.ErrNotFound)) && logins >= maxArrivals:
 		p.circledPage(v, true)
 	case err != nil && !errors.Is(err, session.ErrNotFound):
 		p.fault(v, "reading the session", err)

@@ -230,6 +230,17 @@ func TestCircle(t *testing.T) {
 		}
 		nobody(t, b, b.get("/_gatehouse/login?return_to=/x"), http.StatusBadRequest, "Signing in does not help", "common store")
 	})
+	t.Run("sessions that another cookie of the same name hides", func(t *testing.T) {
+		b := h.browser()
+		for range maxArrivals {
+			b.cookies[host.Session()] = "planted"
+			wantRedirect(t, b.come(b.there(b.get("/_gatehouse/login?return_to=/x"), "acme")), "/x")
+		}
+		b.cookies[host.Session()] = "planted"
+		w := b.get("/_gatehouse/login?return_to=/x")
+		wantStatus(t, w, http.StatusBadRequest)
+		wantWords(t, w, "Signing in does not help")
+	})
 	t.Run("it is no circle after a logout", func(t *testing.T) {
 		b := h.browser()
 		b.signInAt("acme")

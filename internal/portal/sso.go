@@ -28,9 +28,10 @@ type SSO struct {
 // sitePath is where a site takes people back from the portal.
 const sitePath = "/_gatehouse/sso/callback"
 
-// reauthAge is how recent a login must be for the step reauth; it is the gate's
-// own measure.
-const reauthAge = 5 * time.Minute
+// reauthAge is how recent a login must be for the step reauth. The gate says five
+// minutes; this is less by as much as clocks may differ, or a browser would go to
+// and fro between a portal that is content and a gate that is not.
+const reauthAge = 5*time.Minute - fresh
 
 // checkSSO checks the options about many sites.
 func checkSSO(o *Options) error {

@@ -68,6 +68,14 @@ func TestStepsAtThePortal(t *testing.T) {
 		s.enter(one, "/pay", stepReauth)
 		s.wantAt(one + "/pay")
 	})
+	t.Run("one is that a gate with its clock ahead calls old", func(t *testing.T) {
+		r.later(4*time.Minute + time.Second)
+		s.enter(one, "/pay", stepReauth)
+		if !strings.HasPrefix(s.url, auth+"/login") {
+			t.Errorf("sent back to %s, which may send it here again", s.url)
+		}
+		r.later(-4*time.Minute - time.Second)
+	})
 	t.Run("an old one is", func(t *testing.T) {
 		r.later(6 * time.Minute)
 		w := s.enter(one, "/pay", stepReauth)
