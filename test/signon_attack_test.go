@@ -34,7 +34,9 @@ http://auth.localhost:{PORT}, http://alias.localhost:{PORT} {
 http://one.localhost:{PORT}, http://two.localhost:{PORT} {
 	bind 127.0.0.1
 	gatehouse
-	reverse_proxy localhost:{APP}
+	reverse_proxy localhost:{APP} {
+		header_up Host localhost:{APP}
+	}
 }
 `+echoApp)
 	s.start()
