@@ -80,9 +80,9 @@ func (s *services) once(ctx context.Context, key string, ttl time.Duration) (boo
 // portals makes the pages: those of each site and, where there is one for many
 // sites, those of the portal's own.
 func (s *services) portals(a *App, o portal.Options) (err error) {
-	o.Federation, o.StateKey, o.Once = s.federation, s.stateKey, s.once
+	o.Federation, o.StateKey, o.Once, o.Providers = s.federation, s.stateKey, s.once, s.providers
 	if a.Portal == "" {
-		o.Base, o.Providers = portalBase, s.providers
+		o.Base = portalBase
 		s.portal, err = portal.New(o)
 		return err
 	}
@@ -91,7 +91,7 @@ func (s *services) portals(a *App, o portal.Options) (err error) {
 	if s.portal, err = portal.New(site); err != nil {
 		return err
 	}
-	o.Root, o.Providers = true, s.providers
+	o.Root = true
 	o.SSO = &portal.SSO{Portal: a.Portal, Here: true, Codes: s.codes, Sites: s.sites}
 	s.root, err = portal.New(o)
 	return err

@@ -37,7 +37,7 @@ func (p *Portal) farewell(v *visit, token string) farewell {
 		return farewell{}
 	}
 	f := farewell{at: at}
-	if f.tokens, err = p.tokens(s, token); err != nil {
+	if f.tokens, err = p.tokens(ctx, s, token); err != nil {
 		p.o.Logger.WarnContext(ctx, "portal: reading a provider's tokens", "request_id", v.RequestID, "provider", at.name(), "session", s.ID, "error", err)
 	}
 	if at.LogoutThere {
@@ -46,11 +46,23 @@ func (p *Portal) farewell(v *visit, token string) farewell {
 	return f
 }
 
-// tokens are what the provider gave for a session; the zero value for none.
-func (p *Portal) tokens(s *session.Session, token string) (t oidc.Tokens, err error) {
+// tokens are what the provider gave for a session, or for the portal's that it
+// hangs on; the zero value for none.
+func (p *Portal) tokens(ctx context.Context, s *session.Session, token string) (t oidc.Tokens, err error) {
 	key, ok := session.SealKey(token)
 	if !ok {
 		return t, session.ErrSealed
+	}
+	if s.Parent != "" {
+		if key, err = p.o.Sessions.OpenParent(key, s); errors.Is(err, session.ErrNoTokens) {
+			return t, nil
+		}
+		if err == nil {
+			s, err = p.o.Sessions.Get(ctx, s.Parent)
+		}
+		if err != nil {
+			return t, err
+		}
 	}
 	raw, err := p.o.Sessions.Open(key, s)
 	if errors.Is(err, session.ErrNoTokens) {
@@ -74,7 +86,11 @@ func (p *Portal) endSessionURL(v *visit, f farewell) string {
 		return ""
 	}
 	state := seal.seal([]byte(strconv.FormatInt(p.o.Clock().Unix(), 36)+" "+f.at.name()), sealLogout)
-	address, _ := f.at.Client.EndSessionURL(f.tokens.ID, p.origin(v.r)+p.o.Base+"/logout", state)
+	back := p.origin(v.r) + p.o.Base
+	if p.o.SSO != nil {
+		back = p.o.SSO.Portal // the one address that the provider knows
+	}
+	address, _ := f.at.Client.EndSessionURL(f.tokens.ID, back+"/logout", state)
 	return address
 }
 

@@ -62,7 +62,8 @@ type Options struct {
 	KeyLifetime time.Duration // the longest life of a key, as in key.Options.MaxLifetime [365 days]
 	Audit       *audit.Trail  // required
 	// Providers are where people may sign in as well, in the order of the login
-	// page. With them, Federation, StateKey and Once are required.
+	// page. With them, Federation, StateKey and Once are required. A site of a portal
+	// has them so that a logout there ends the session at the provider, too.
 	Providers  []Provider
 	Federation Federation
 	// StateKey is the key that logins under way are sealed with in the browser. All

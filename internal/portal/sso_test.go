@@ -244,3 +244,66 @@ func TestDoubledCallbackEndsWhereItShould(t *testing.T) {
 		}
 	})
 }
+
+// TestOneLoginAtAProvider is the whole way with the provider behind the portal: in,
+// and out again everywhere.
+func TestOneLoginAtAProvider(t *testing.T) {
+	r := newRealm(t, "acme")
+	op := r.places["acme"].op
+	s := r.surfer()
+	s.in(one, "alice")
+	s.in(two, "alice")
+	if n := len(op.Asked("authorize")); n != 1 {
+		t.Errorf("the provider was asked %d times", n)
+	}
+	for _, at := range []string{one, two} {
+		if id, err := r.portal.o.Federation.Identify(t.Context(), s.at[at].token()); err != nil || id.Provider != "acme" || id.Subject != "alice-1" {
+			t.Errorf("%s: %+v, %v", at, id, err)
+		}
+		wantStatus(t, s.at[at].get("/_gatehouse/oidc/acme/login"), http.StatusNotFound)
+	}
+	wantWords(t, s.at[one].get("/_gatehouse/logout"), "at Acme")
+	w := s.at[one].post("/_gatehouse/logout")
+	wantWords(t, w, "Signing out at Acme", "on all sites")
+	u := to(t, w, "acme")
+	if q := u.Query(); u.Path != "/end_session" || q.Get("post_logout_redirect_uri") != auth+"/logout" || q.Get("id_token_hint") == "" {
+		t.Errorf("it leads to %s", u)
+	}
+	w = s.follow(w, one)
+	wantWords(t, w, "You are signed out", "and the one at Acme")
+	if !strings.HasPrefix(s.url, auth+"/logout?") {
+		t.Errorf("at %s", s.url)
+	}
+	for _, at := range []string{one, two, auth} {
+		if got := s.who(at); got != "" {
+			t.Errorf("%s still takes the browser for %q", at, got)
+		}
+	}
+	if left := op.Sessions("alice-1"); len(left) != 0 {
+		t.Errorf("sessions at the provider live on: %q", left)
+	}
+	r.portal.Close()
+	r.houses[one].portal.Close()
+	if n := len(op.Asked("revoke")); n == 0 {
+		t.Error("the provider's tokens were not taken back")
+	}
+}
+
+func TestLogoutByTheProviderEndsTheSites(t *testing.T) {
+	r := newRealm(t, "acme")
+	s := r.surfer()
+	s.in(one, "alice")
+	s.in(two, "alice")
+	token := r.places["acme"].op.LogoutToken("alice-1", "")
+	q := s.at[auth].form("/oidc/acme/backchannel-logout", "logout_token", token)
+	q.Header.Set("Sec-Fetch-Site", "")
+	wantStatus(t, s.at[auth].do(q), http.StatusOK)
+	for _, at := range []string{one, two, auth} {
+		if got := s.who(at); got != "" {
+			t.Errorf("%s still takes the browser for %q", at, got)
+		}
+	}
+	t.Run("a site takes none itself", func(t *testing.T) {
+		wantStatus(t, s.at[one].post("/_gatehouse/oidc/acme/backchannel-logout", "logout_token", token), http.StatusNotFound)
+	})
+}

@@ -28,10 +28,15 @@ type realm struct {
 	sites  *sso.Sites
 }
 
-// newRealm makes a portal, and the sites one and two.
-func newRealm(t *testing.T, change ...func(*Options)) *realm {
+// newRealm makes a portal, and the sites one and two. People sign in with
+// passwords, or at the providers that are named.
+func newRealm(t *testing.T, providers ...string) *realm {
 	t.Helper()
 	r := &realm{house: &house{}, houses: map[string]*house{}}
+	var change []func(*Options)
+	if len(providers) > 0 {
+		change = append(change, withProviders(t, r.house, providers, nil), func(o *Options) { o.Passwords, o.Verifier, o.Hasher = false, nil, nil })
+	}
 	key := func(context.Context) ([32]byte, error) { return [32]byte{4, 5, 6}, nil }
 	r.build(t, append(change, func(o *Options) {
 		r.codes, r.sites = sso.NewCodes(r.store, o.Clock, nil), sso.NewSites(r.store)
@@ -39,7 +44,7 @@ func newRealm(t *testing.T, change ...func(*Options)) *realm {
 		o.SSO = &SSO{Portal: auth, Here: true, Codes: r.codes, Sites: r.sites}
 	})...)
 	o := r.portal.o
-	o.Root, o.Base, o.Providers, o.SSO = false, "/_gatehouse", nil, &SSO{Portal: auth, Codes: r.codes}
+	o.Root, o.Base, o.SSO = false, "/_gatehouse", &SSO{Portal: auth, Codes: r.codes}
 	at, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -99,12 +104,36 @@ func (s *surfer) ask(method, address string) *httptest.ResponseRecorder {
 	origin, page := splitURL(s.r.t, address)
 	b := s.at[origin]
 	if b == nil {
-		s.r.t.Fatalf("the browser is sent to %s", address)
+		return s.away(address)
 	}
 	q := httptest.NewRequest(method, origin+page, nil)
 	q.Header.Set("Sec-Fetch-Site", "cross-site")
 	q.Header.Set("Sec-Fetch-Dest", "document")
 	return b.do(q)
+}
+
+// away asks a provider.
+func (s *surfer) away(address string) *httptest.ResponseRecorder {
+	s.r.t.Helper()
+	for name, place := range s.r.places {
+		if !strings.HasPrefix(address, "https://"+name+".example/") {
+			continue
+		}
+		q, err := http.NewRequestWithContext(s.r.t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			s.r.t.Fatal(err)
+		}
+		res, err := place.op.Transport().RoundTrip(q)
+		if err != nil {
+			s.r.t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		w.Header().Set("Location", res.Header.Get("Location"))
+		w.WriteHeader(res.StatusCode)
+		return w
+	}
+	s.r.t.Fatalf("the browser is sent to %s", address)
+	return nil
 }
 
 // follow goes where an answer leads, up to a page or an app, and returns the last
@@ -130,7 +159,7 @@ func (s *surfer) follow(w *httptest.ResponseRecorder, from string) *httptest.Res
 		from = next.String()
 		s.url = from
 		s.hops = append(s.hops, from)
-		if origin, page := splitURL(s.r.t, from); origin != auth && !strings.HasPrefix(page, "/_gatehouse/") {
+		if origin, page := splitURL(s.r.t, from); s.at[origin] != nil && origin != auth && !strings.HasPrefix(page, "/_gatehouse/") {
 			return w // the app
 		}
 		w = s.ask(http.MethodGet, from)

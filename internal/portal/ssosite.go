@@ -209,8 +209,8 @@ func (p *Portal) lostAtSite(v *visit, state string) {
 		"It may have taken more than an hour.")
 }
 
-// postSiteLogout signs out of the portal and so of all its sites: somebody who
-// signs out of one and leaves the machine means that.
+// postSiteLogout signs out of the portal and so of all its sites, and at the
+// provider: somebody who signs out of one and leaves the machine means that.
 func (p *Portal) postSiteLogout(v *visit) {
 	if _, ok := p.read(v); !ok {
 		return
@@ -221,7 +221,9 @@ func (p *Portal) postSiteLogout(v *visit) {
 		p.fault(v, "reading the session", err)
 		return
 	}
+	var away farewell
 	if id != nil {
+		away = p.farewell(v, token)
 		if err := p.endAll(v, token); err != nil {
 			p.fault(v, "ending a session", err)
 			return
@@ -229,12 +231,17 @@ func (p *Portal) postSiteLogout(v *visit) {
 		p.record(v, audit.Event{Action: audit.Logout, Actor: id.Username, Subject: id.Username, Session: id.SessionID})
 		p.o.Cookies.Clear(v.w, p.o.Cookies.Session())
 		p.forgetArrival(v)
+		p.takeBack(v, away)
 	}
-	if v.json {
-		v.reply(logoutReply{})
-		return
+	lead := "You are signed out, here and on all sites of this portal."
+	switch {
+	case v.json:
+		v.reply(logoutReply{LogoutURL: away.url})
+	case away.url != "":
+		p.going(v, goingData{To: away.url, Lead: lead + " Your session at " + away.at.title() + " is ended now, too."}, "Signing out at "+away.at.title())
+	default:
+		p.going(v, goingData{To: p.o.SSO.Portal + "/login?done=logout", Lead: lead}, "You are signed out")
 	}
-	p.going(v, goingData{To: p.o.SSO.Portal + "/login?done=logout", Lead: "You are signed out, here and on all sites of this portal."}, "You are signed out")
 }
 
 // endAll ends the portal's session, and with it those of all sites; then this
