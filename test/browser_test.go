@@ -67,11 +67,23 @@ func ask[T any](t *testing.T, ctx context.Context, what string, a chromedp.Actio
 // css names an element.
 func css(selector string) chromedp.CSS { return chromedp.CSS(selector) }
 
-func visible(selector string) step    { return chromedp.WaitVisible(css(selector)) }
-func gone(selector string) step       { return chromedp.WaitNotPresent(css(selector)) }
+func visible(selector string) step    { return patient(chromedp.WaitVisible(css(selector))) }
+func gone(selector string) step       { return patient(chromedp.WaitNotPresent(css(selector))) }
 func keys(selector, text string) step { return chromedp.SendKeys(css(selector), text) }
 func submit(selector string) step     { return chromedp.Submit(css(selector)) }
 func open(url string) step            { return chromedp.Navigate(url) }
+
+// patient waits again when the page is left during the wait.
+func patient(wait step) step {
+	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		for {
+			v, err := wait(ctx, t)
+			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "Inspected target navigated or closed") {
+				return v, err
+			}
+		}
+	}
+}
 
 func scheme(v string) step {
 	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
@@ -192,7 +204,7 @@ func TestAccountPage(t *testing.T) {
 	const fresh = "seven otters sing at noon"
 	do(t, ctx, "change the password", keys("#current", aPassword), keys("#password", fresh),
 		keys("#repeat", fresh), submit("#current"),
-		chromedp.Poll[chromedp.Void](`location.search === "?done=password"`), visible("[role=status]")) // the page before has one, too
+		came("at the account page", func(at string) bool { return strings.HasSuffix(at, "?done=password") }), visible("[role=status]")) // the page before has one, too
 	if a := elsewhere.get(s.url("/")); a.StatusCode != 401 {
 		t.Errorf("a session from before the new password still works: %d", a.StatusCode)
 	}
