@@ -95,7 +95,7 @@ func (p *Portal) getFrontChannel(v *visit, at *Provider) {
 		v.write(http.StatusBadRequest, "text/plain; charset=utf-8", []byte("This is no logout of that provider.\n"))
 		return
 	}
-	n, err := p.o.Sessions.RevokeProviderSession(v.r.Context(), q.Get("iss"), sid)
+	n, err := p.o.Sessions.RevokeKnownProviderSession(v.r.Context(), q.Get("iss"), sid)
 	if err != nil {
 		p.o.Logger.ErrorContext(v.r.Context(), "portal: a provider's logout", "request_id", v.RequestID, "provider", at.name(), "error", err)
 		v.w.Header().Set("Retry-After", "5")

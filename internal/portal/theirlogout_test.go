@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -415,5 +417,24 @@ func TestOrigin(t *testing.T) {
 		if got := origin(address); got != want {
 			t.Errorf("origin(%q) = %q, want %q", address, got, want)
 		}
+	}
+}
+
+// TestMadeUpSIDsWriteNothing: anybody can ask for the page of front-channel logout.
+func TestMadeUpSIDsWriteNothing(t *testing.T) {
+	h := newSSO(t, "acme")
+	var writes atomic.Int64
+	h.store.breakWhen(func(op, _ string) bool {
+		if op != "get" && op != "scan" {
+			writes.Add(1)
+		}
+		return false
+	})
+	for i := range 20 {
+		q := url.Values{"iss": {"https://acme.example"}, "sid": {fmt.Sprint("made-up-", i)}}
+		wantStatus(t, h.browser().get("/_gatehouse/oidc/acme/frontchannel-logout?"+q.Encode()), http.StatusOK)
+	}
+	if n := writes.Load(); n != 0 {
+		t.Errorf("the store was written to %d times", n)
 	}
 }
