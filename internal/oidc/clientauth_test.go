@@ -66,6 +66,11 @@ func TestSecretPostWhereOnlyThatIsTaken(t *testing.T) {
 	w = newWorld(t)
 	w.knob(func(k *optest.Knobs) { k.Metadata = object{"token_endpoint_auth_methods_supported": nil} })
 	w.in() // Basic is what counts then (OpenID Connect Discovery section 3)
+	w = newWorld(t)
+	w.knob(func(k *optest.Knobs) {
+		k.Metadata = object{"token_endpoint_auth_methods_supported": []any{"private_key_jwt"}}
+	})
+	w.in()
 }
 
 func TestPublicClient(t *testing.T) {

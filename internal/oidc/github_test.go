@@ -68,6 +68,9 @@ func TestGitHub(t *testing.T) {
 	if l.Issuer != testGitHub || l.Subject != "583231" || l.Username != "octocat" || l.Name != "The Octocat" || l.Email != "octocat@example.com" || !l.EmailVerified || l.Groups != nil || l.Tokens.ID != "" || l.Tokens.Access == "" {
 		t.Errorf("%+v", l)
 	}
+	if o.Close(); o.gh.Asked("/.well-known/openid-configuration") != 0 {
+		t.Error("there are no metadata to ask for")
+	}
 	if o.gh.Asked("/user/orgs") != 0 {
 		t.Error("nobody asked for organisations")
 	}
@@ -163,6 +166,15 @@ func TestGitHubGroups(t *testing.T) {
 		for _, path := range []string{"/user/orgs", "/user/teams", "/user/emails"} {
 			o := newOcto(t, groups)
 			o.gh.Set(func(w *optest.GitHubWorld) { w.Broken = map[string]http.HandlerFunc{path: status(503)} })
+			if l, err := o.login(); l != nil || !errors.Is(err, ErrUnavailable) {
+				t.Errorf("%s: %+v %v", path, l, err)
+			}
+			o.gh.Set(func(w *optest.GitHubWorld) {
+				w.Broken = map[string]http.HandlerFunc{path: func(rw http.ResponseWriter, _ *http.Request) {
+					rw.WriteHeader(500)
+					_, _ = rw.Write([]byte("[]"))
+				}}
+			})
 			if l, err := o.login(); l != nil || !errors.Is(err, ErrUnavailable) {
 				t.Errorf("%s: %+v %v", path, l, err)
 			}
@@ -377,6 +389,12 @@ func TestGitHubRevoke(t *testing.T) {
 		t.Error(err)
 	}
 	o.gh.Set(func(w *optest.GitHubWorld) {
+		w.Broken = map[string]http.HandlerFunc{"/applications/client/token": status(422)}
+	})
+	if err := o.Revoke(t.Context(), l.Tokens); err != nil {
+		t.Error(err)
+	}
+	o.gh.Set(func(w *optest.GitHubWorld) {
 		w.Broken = map[string]http.HandlerFunc{"/applications/client/token": status(503)}
 	})
 	if err := o.Revoke(t.Context(), l.Tokens); !errors.Is(err, ErrUnavailable) {
@@ -402,5 +420,26 @@ func TestGitHubOptions(t *testing.T) {
 	p, err := New(Options{Name: "github", Preset: "github", ClientID: "client", ClientSecret: "secret", Organizations: []string{"acme"}, Claims: claims})
 	if err != nil || p.o.Issuer != "https://github.com" || strings.Join(p.o.Scopes, " ") != "read:user user:email read:org" || len(claims) != 1 {
 		t.Error(err, claims)
+	}
+}
+
+func TestGitHubOutOfReach(t *testing.T) {
+	gone := func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }
+	for _, path := range []string{"/login/oauth/access_token", "/api/v3/user", "/api/v3/user/emails"} {
+		gh := optest.NewGitHub()
+		p, err := New(Options{
+			Name: "github", Preset: "github", Issuer: testGitHub, ClientID: "client", ClientSecret: "secret",
+			Transport: instead{optest.Transport(gh), map[string]func(*http.Request) (*http.Response, error){path: gone, "/api/v3/applications/client/token": gone}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Close)
+		if l, err := (&octo{p, t, gh}).login(); l != nil || !errors.Is(err, ErrUnavailable) {
+			t.Error(err)
+		}
+		if err := p.Revoke(t.Context(), Tokens{Access: "x"}); !errors.Is(err, ErrUnavailable) {
+			t.Error(err)
+		}
 	}
 }

@@ -92,6 +92,10 @@ func TestWhatALoginAsksFor(t *testing.T) {
 	if _, _, err := w.Begin(t.Context(), Request{RedirectURL: testCallback, ACRValues: []string{"a b"}}); err == nil {
 		t.Error("one acr value becomes two")
 	}
+	said := newWorld(t, func(o *Options) { o.Scopes, o.Offline = []string{"openid", "offline_access"}, true })
+	if q, _ := said.asks(Request{}); q.Get("scope") != "openid offline_access" {
+		t.Error(q.Get("scope"))
+	}
 	w.knob(func(k *optest.Knobs) { k.Metadata = object{"scopes_supported": []any{"openid"}} })
 	w.clock.pass(2 * time.Hour)
 	if err := w.settle(); err != nil {
@@ -128,7 +132,7 @@ func TestEndpointsWithQuery(t *testing.T) {
 
 func TestBadCallbackAddress(t *testing.T) {
 	w := newWorld(t)
-	for _, bad := range []string{"", "/callback", "http://app.example.com/callback", "https://a@app.example.com/", "javascript:alert(1)", testCallback + "#x", "https:///x", testCallback + "\n"} {
+	for _, bad := range []string{"", "/callback", "http://app.example.com/callback", "https://a@app.example.com/", "javascript:alert(1)", testCallback + "#x", "https:///x", testCallback + "\n", testCallback + "\u0085", "https:app.example.com/cb"} {
 		if address, pending, err := w.Begin(t.Context(), Request{RedirectURL: bad}); err == nil || address != "" || pending != nil {
 			t.Errorf("%q is taken", bad)
 		}

@@ -155,6 +155,14 @@ func TestGoogle(t *testing.T) {
 			t.Error("the spelling counts for Google alone")
 		}
 	})
+	t.Run("anybody, if no domain is named", func(t *testing.T) {
+		r := record(t, "google")
+		delete(r.IDToken, "hd")
+		l, q, err := r.login(t, r.provider(t, use("google", "")))
+		if err != nil || !l.EmailVerified || q.Has("hd") {
+			t.Errorf("%+v %v", l, err)
+		}
+	})
 	// A parameter in an address is no proof of where somebody works.
 	for name, hd := range map[string]any{"another domain": "evil.example", "a private account": nil, "a part": "ample.com", "a sub-domain": "a.example.com", "a list": []any{"example.com"}, "case": "EXAMPLE.COM", "empty": ""} {
 		r := record(t, "google")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -32,7 +33,7 @@ func TestProviderThatIsDownAtTheStart(t *testing.T) {
 			t.Error("before the first answer:", ready, err)
 		}
 		synctest.Wait()
-		if ready, err := w.Status(); ready || !errors.Is(err, ErrUnavailable) {
+		if ready, err := w.Status(); ready || !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "status 503") {
 			t.Error(ready, err)
 		}
 		// While it is down few questions are asked, and nobody waits.
@@ -65,7 +66,34 @@ func TestProviderThatIsDownAtTheStart(t *testing.T) {
 		if ready, err := w.Status(); !ready || err != nil {
 			t.Error(ready, err)
 		}
+		for range 3 { // that all is well is told once
+			time.Sleep(refreshAfter + time.Second)
+			_ = w.Ready(t.Context())
+			synctest.Wait()
+		}
+		if n := w.log.count("were read"); n != 1 || len(w.op.Asked(discovery)) < 16 {
+			t.Errorf("told %d times", n)
+		}
+		w.down()
+		time.Sleep(refreshAfter + time.Second)
+		_ = w.Ready(t.Context())
+		synctest.Wait()
+		w.op.Reset()
+		time.Sleep(refreshAfter)
+		_ = w.Ready(t.Context())
+		synctest.Wait()
+		if n := w.log.count("were read"); n != 2 {
+			t.Errorf("that it is up again was told %d times", n-1)
+		}
 	})
+}
+
+func TestFirstMetadataAreTold(t *testing.T) {
+	w := newWorld(t)
+	w.in()
+	if w.log.count("were read") != 1 || w.log.count("level=WARN") != 0 {
+		t.Error(w.log)
+	}
 }
 
 // What is known serves on while the provider cannot be asked.
@@ -155,9 +183,11 @@ func TestOneQuestionForAll(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		asked := 0
 		op := optest.New(testIssuer)
 		w := join(t, op, instead{op.Transport(), map[string]func(*http.Request) (*http.Response, error){
 			"/" + discovery: func(r *http.Request) (*http.Response, error) {
+				asked++
 				<-r.Context().Done()
 				return nil, r.Context().Err()
 			},
@@ -171,6 +201,10 @@ func TestClose(t *testing.T) {
 		}
 		if err := w.Ready(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Error(err)
+		}
+		synctest.Wait()
+		if asked != 1 {
+			t.Error("a closed provider asks")
 		}
 		if w.log.String() != "" {
 			t.Error("closing was taken for an outage:", w.log)
