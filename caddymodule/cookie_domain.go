@@ -80,7 +80,7 @@ func (a *App) checkHosts() error {
 	return nil
 }
 
-// gateHosts are the hosts whose requests reach a handler of ours. A route
+// gateHosts are the hosts whose requests reach a gate, or the pages beside one. A route
 // without a host matcher takes those of the route around it.
 func gateHosts(routes caddyhttp.RouteList, around []string) (found []string) {
 	for _, route := range routes {
@@ -91,7 +91,9 @@ func gateHosts(routes caddyhttp.RouteList, around []string) (found []string) {
 		for _, h := range route.Handlers {
 			switch h := h.(type) {
 			case *Handler:
-				found = append(found, inner...)
+				if !h.Portal { // which is no site: nobody is sent back to it with a code
+					found = append(found, inner...)
+				}
 			case *caddyhttp.Subroute:
 				found = append(found, gateHosts(h.Routes, inner)...)
 			}

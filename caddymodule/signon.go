@@ -147,8 +147,7 @@ func (a *App) gatedHosts() []string {
 		hosts = append(hosts, gateHosts(srv.Routes, nil)...)
 	}
 	slices.Sort(hosts)
-	_, own, _ := strings.Cut(a.portalOrigin, "://")
-	return slices.DeleteFunc(slices.Compact(hosts), func(h string) bool { return h == own })
+	return slices.Compact(hosts)
 }
 
 // checkPortal refuses a portal that could not work.
@@ -170,6 +169,9 @@ func (a *App) checkPortal() error {
 func (h *Handler) tokenHeaders(svc *services) []gateway.TokenHeader {
 	if h.ProviderToken == "" {
 		return nil
+	}
+	for _, p := range h.app.providers {
+		p.AskOffline() // so that the token can be replaced when it ends
 	}
 	return []gateway.TokenHeader{{Name: h.ProviderToken, Value: func(ctx context.Context, who *identity.Identity) (string, error) {
 		if who.Method != identity.Session || who.Provider == identity.Local {

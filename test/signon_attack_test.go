@@ -94,6 +94,22 @@ func TestPortalLeadsToNoOtherHost(t *testing.T) {
 	}
 }
 
+// TestPortalIsNoSite: nobody is sent back to the portal itself, under any name, with
+// a code.
+func TestPortalIsNoSite(t *testing.T) {
+	s, host := manySites(t)
+	s.addUser("alice")
+	m := &manyVisitor{t: t, host: host, at: map[string]*visitor{}}
+	m.signIn("one", "alice")
+	some := strings.Repeat("A", 43)
+	for _, name := range []string{"auth", "alias", "three"} {
+		a := m.on("auth").navigate(host("auth", "/sso?"+url.Values{"site": {host(name, "")}, "challenge": {some}, "state": {some}}.Encode()))
+		if a.StatusCode != http.StatusBadRequest || a.Header.Get("Location") != "" {
+			t.Errorf("%s: %d, to %s", name, a.StatusCode, a.Header.Get("Location"))
+		}
+	}
+}
+
 // manyVisitor is a browser without a screen, with cookies for each host.
 type manyVisitor struct {
 	t    *testing.T
