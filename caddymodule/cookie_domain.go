@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
@@ -55,11 +56,11 @@ func checkAddress(domain, address string) error {
 	return checkSiteHost(domain, a.Host)
 }
 
-// checkHosts is checkSiteHost for all sites of the running configuration. Routes
-// say which hosts lead to a gate, and are known only when Caddy's HTTP app is
-// ready.
+// checkHosts checks all sites of the running configuration against cookie_domain
+// and portal. Routes say which hosts lead to a gate, and are known only when Caddy's
+// HTTP app is ready.
 func (a *App) checkHosts() error {
-	if a.Sessions.CookieDomain == "" {
+	if a.Sessions.CookieDomain == "" && a.Portal == "" {
 		return nil
 	}
 	loaded, err := a.ctx.AppIfConfigured("http")
@@ -72,12 +73,27 @@ func (a *App) checkHosts() error {
 	}
 	for _, srv := range app.Servers {
 		for _, host := range gateHosts(srv.Routes, nil) {
-			if err := checkSiteHost(a.Sessions.CookieDomain, host); err != nil {
+			if a.Portal != "" {
+				err = a.checkBesidePortal(host)
+			} else {
+				err = checkSiteHost(a.Sessions.CookieDomain, host)
+			}
+			if err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// checkBesidePortal refuses a site on the portal's host, with another port: browsers
+// keep cookies by host alone, so each login at one would end the other's.
+func (a *App) checkBesidePortal(host string) error {
+	u, err := url.Parse(a.portalOrigin)
+	if err != nil || !strings.EqualFold(u.Hostname(), host) {
+		return nil //nolint:nilerr // checkPortal has read it
+	}
+	return &config.Error{Field: "portal", Reason: "a site with a gate has the same host, and browsers keep cookies by host, whatever the port: give the portal a host of its own, such as auth.example.com or, on this machine, auth.localhost"}
 }
 
 // gateHosts are the hosts whose requests reach a gate, or the pages beside one. A route

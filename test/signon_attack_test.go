@@ -341,3 +341,28 @@ http://localhost:{PORT} {
 		t.Errorf("the heap grew from %d to %d bytes", before.heap, after.heap)
 	}
 }
+
+// TestPortalNeedsItsOwnHost: a gate on the portal's host with another port would
+// share its cookie.
+func TestPortalNeedsItsOwnHost(t *testing.T) {
+	s := newServerFile(t, `{
+	admin localhost:{ADMIN}
+	persist_config off
+	gatehouse {
+		portal http://localhost:{PORT}
+	}
+}
+http://localhost:{PORT} {
+	bind 127.0.0.1
+	gatehouse_portal
+}
+http://localhost:{APP} {
+	bind 127.0.0.1
+	gatehouse
+	respond ok
+}`)
+	out, err := s.caddy("", "run", "--config", "Caddyfile")
+	if err == nil || !strings.Contains(out, "give the portal a host of its own") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
