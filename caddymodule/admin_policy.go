@@ -38,7 +38,8 @@ type statusPage struct {
 	Sessions *int       `json:"sessions,omitempty"`
 	NoUsers  bool       `json:"no_users"`
 	// PasswordsOff means that there is no set-up either.
-	PasswordsOff bool `json:"passwords_off,omitempty"`
+	PasswordsOff bool     `json:"passwords_off,omitempty"`
+	Providers    []string `json:"providers,omitempty"` // that people log in at
 }
 
 func viewPolicy(s policy.Status) policyView {
@@ -74,6 +75,9 @@ func (c *adminCall) showPolicy() error {
 // status answers whether this instance can do its work now.
 func (c *adminCall) status() error {
 	s := statusPage{Policy: viewPolicy(c.app.engine.Status()), Sites: c.siteViews(), PasswordsOff: c.app.Passwords.Off}
+	for _, o := range c.app.OIDC {
+		s.Providers = append(s.Providers, o.Name)
+	}
 	s.Store.Kind, s.Store.State = c.app.storeKind(), "ok"
 	found, err := c.svc.users.Any(c.r.Context())
 	if err != nil {

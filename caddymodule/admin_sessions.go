@@ -16,7 +16,8 @@ type sessionView struct {
 	Username  string    `json:"username"`
 	Provider  string    `json:"provider,omitempty"`
 	Created   time.Time `json:"created"`
-	AuthTime  time.Time `json:"auth_time"`
+	AuthTime  time.Time `json:"auth_time,omitzero"` // absent: the provider does not tell
+	Site      string    `json:"site,omitempty"`     // origin, of a session under the portal's
 	LastSeen  time.Time `json:"last_seen"`
 	Expires   time.Time `json:"expires"`
 	ClientIP  string    `json:"client_ip,omitempty"`
@@ -26,7 +27,7 @@ type sessionView struct {
 func viewSession(s *session.Session) sessionView {
 	return sessionView{
 		ID: s.ID, Username: s.Username, Provider: s.Provider, Created: s.Created, AuthTime: s.AuthTime,
-		LastSeen: s.LastSeen, Expires: s.Expires, ClientIP: s.ClientIP, UserAgent: s.UserAgent,
+		LastSeen: s.LastSeen, Expires: s.Expires, Site: s.Site, ClientIP: s.ClientIP, UserAgent: s.UserAgent,
 	}
 }
 

@@ -27,6 +27,8 @@ type userView struct {
 	Created         time.Time  `json:"created"`
 	Updated         time.Time  `json:"updated"`
 	LastLogin       *time.Time `json:"last_login,omitempty"`
+	// Federated is who they are at the providers they have logged in at.
+	Federated []user.FederatedID `json:"federated,omitempty"`
 }
 
 func viewUser(u *user.User) userView {
@@ -34,6 +36,7 @@ func viewUser(u *user.User) userView {
 		ID: u.ID, Username: u.Username, Email: u.Email, EmailVerified: u.EmailVerified, Name: u.Name,
 		Roles: list(u.Roles), Groups: list(u.Groups), Scopes: list(u.Scopes), Disabled: u.Disabled,
 		PasswordChanged: moment(u.PasswordChanged), Created: u.Created, Updated: u.Updated, LastLogin: moment(u.LastLogin),
+		Federated: u.Federated,
 	}
 }
 

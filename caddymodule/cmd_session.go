@@ -49,9 +49,9 @@ func listSessionsCommand(c *call) error {
 		return nil
 	}
 	return c.print(all, func(w *tabwriter.Writer) {
-		fmt.Fprintln(w, "ID\tUSERNAME\tSIGNED IN\tLAST SEEN\tENDS\tADDRESS")
+		fmt.Fprintln(w, "ID\tUSERNAME\tWITH\tSITE\tSIGNED IN\tLAST SEEN\tENDS\tADDRESS")
 		for _, s := range all {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, clean(s.Username), shortTime(s.AuthTime),
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, clean(s.Username), orDash(s.Provider), orDash(s.Site), shortTime(s.Created),
 				shortTime(s.LastSeen), shortTime(s.Expires), orDash(s.ClientIP))
 		}
 	})

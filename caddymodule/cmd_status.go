@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,10 @@ import (
 
 // wayIn is how somebody becomes the first user.
 func (s statusPage) wayIn() string {
-	if s.PasswordsOff {
+	switch {
+	case s.PasswordsOff && len(s.Providers) > 0:
+		return "sign in at " + strings.Join(s.Providers, " or ")
+	case s.PasswordsOff:
 		return "passwords are off, so nobody can sign in"
 	}
 	return "open the set-up link in the log, which works for a day (a restart of Caddy prints a new one), or run `caddy gatehouse user add <username> --role admin`"

@@ -144,6 +144,9 @@ func showUserCommand(c *call) error {
 		if u.LastLogin != nil {
 			fmt.Fprintf(w, "last login\t%s UTC\n", shortTime(*u.LastLogin))
 		}
+		for _, id := range u.Federated {
+			fmt.Fprintf(w, "at %s\t%s of %s, since %s UTC\n", clean(id.Provider), clean(id.Subject), clean(id.Issuer), shortTime(id.Linked))
+		}
 	})
 }
 

@@ -53,7 +53,12 @@ func (a *App) newProvider(o config.OIDC) (*oidc.Provider, error) {
 		}
 		options.ClientCertificate = &cert
 	}
-	return oidc.New(options)
+	p, err := oidc.New(options)
+	if err == nil && len(o.MFAValues) > 0 && !p.CanStepUp() {
+		p.Close()
+		return nil, fmt.Errorf("mfa_values: %s does not tell whether a login had a second factor; remove it", o.Preset)
+	}
+	return p, err
 }
 
 // privateKey reads a private key from a PEM file.

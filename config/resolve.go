@@ -52,6 +52,11 @@ func (o *OIDC) resolve(at string, fill Filler) error {
 			return err
 		}
 	}
+	for i := range o.Tenants {
+		if err := fillText(at+"."+index("tenants", i), &o.Tenants[i], fill); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

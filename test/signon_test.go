@@ -92,6 +92,9 @@ func appSaw(t *testing.T, ctx context.Context, s *server) echo {
 // provider: there, back to where one wanted to go, out again here and there.
 func TestLoginAtAProvider(t *testing.T) {
 	s, p := idpGate(t, "passwords off", "allow_email_domain example.com", "gatehouse {\n allow role admin\n allow signed_in path /open/*\n}", providerOptions{})
+	if out := s.mustCLI("", "status"); !strings.Contains(out, "none: sign in at idp") {
+		t.Error(out)
+	}
 	ctx := newBrowser(t)
 	do(t, ctx, "open the app", open(s.url("/reports?year=2026")))
 	atProvider(t, ctx, "alice")
@@ -104,7 +107,7 @@ func TestLoginAtAProvider(t *testing.T) {
 	if who["provider"] != "idp" || who["subject"] != "alice" || who["issuer"] != p.url || who["method"] != "session" {
 		t.Errorf("whoami: %v", who)
 	}
-	if out := s.mustCLI("", "user", "show", "alice"); !strings.Contains(out, "alice@example.com (verified: true)") {
+	if out := s.mustCLI("", "user", "show", "alice"); !strings.Contains(out, "alice@example.com (verified: true)") || !strings.Contains(out, "alice of "+p.url) {
 		t.Error(out)
 	}
 

@@ -12,8 +12,8 @@ import (
 )
 
 // ErrNoToken is returned where a provider's access token is asked for and there
-// is none: the person did not come from a provider, it gave none, or the session
-// was not seen here since the start.
+// is none: the person did not come from a provider, it gave none or one that has
+// ended and cannot be replaced, or the session was not seen here since the start.
 var ErrNoToken = errors.New("there is no access token of a provider")
 
 // ahead is how long before its end an access token is replaced, or half its life
@@ -43,6 +43,12 @@ func (g *Guard) AccessToken(ctx context.Context, sessionID string) (string, erro
 		return "", err
 	}
 	if !g.ending(login, t) {
+		return t.Access, nil
+	}
+	if t.Refresh == "" { // nothing but a new login gets another
+		if !g.now().Before(t.Expires) {
+			return "", ErrNoToken
+		}
 		return t.Access, nil
 	}
 	if t, err = g.replaced(ctx, e, login, w, t); err != nil {

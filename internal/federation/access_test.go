@@ -101,17 +101,17 @@ func TestAccessToken(t *testing.T) {
 	}, func(e *Entry) { e.Recheck = 0 })
 	bubble(t, "without a refresh token until it ends, and the session goes on", func(t *testing.T, w *world) {
 		hour(w)
-		w.provider.fails(oidc.ErrNoRefresh)
+		w.provider.once = true
 		token, _ := w.signIn()
 		id := w.in(token)
 		time.Sleep(time.Hour - time.Second)
 		w.access(id, "access-secret-1")
 		time.Sleep(time.Second)
-		if _, err := w.AccessToken(t.Context(), id.SessionID); !errors.Is(err, oidc.ErrUnavailable) {
-			t.Error(err)
+		if got, err := w.AccessToken(t.Context(), id.SessionID); got != "" || !errors.Is(err, ErrNoToken) {
+			t.Error(got, err)
 		}
 		w.in(token)
-		w.provider.called(t, 1)
+		w.provider.called(t, 0)
 	}, func(e *Entry) { e.Recheck = 0 })
 	bubble(t, "one whose end is not told is good", func(t *testing.T, w *world) {
 		token, _ := w.signIn()

@@ -179,6 +179,7 @@ type provider struct {
 	valid   map[string]string // refresh token → subject
 	instead func(ctx context.Context, calls int, l *oidc.Login) (*oidc.Login, error)
 	life    time.Duration // of an access token; 0: not told
+	once    bool          // no refresh tokens
 }
 
 func newProvider() *provider { return &provider{valid: map[string]string{}} }
@@ -197,6 +198,9 @@ func (p *provider) issue(subject string) *oidc.Login {
 	}
 	if p.life > 0 {
 		t.Expires = time.Now().Add(p.life).UTC()
+	}
+	if p.once {
+		t.Refresh = ""
 	}
 	p.valid[t.Refresh] = subject
 	return &oidc.Login{

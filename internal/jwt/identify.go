@@ -86,7 +86,7 @@ func (v *Verifier) again(ctx context.Context, g *verified, now time.Time) (*iden
 
 // verify does all that is done once for a token.
 func (v *Verifier) verify(ctx context.Context, value string, now time.Time) (*verified, error) {
-	t, err := parse(value)
+	t, err := parse(value, maxToken)
 	if err != nil {
 		return nil, refused(err)
 	}

@@ -3,6 +3,7 @@ package jwt
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
@@ -30,6 +31,15 @@ func TestSigned(t *testing.T) {
 			if payload, err := w.Signed(t.Context(), token); !errors.Is(err, identity.ErrUnknown) || payload != nil {
 				t.Errorf("%s: %s, %v", name, payload, err)
 			}
+		}
+		of := func(size int) string {
+			return sign("ES256", p256Pair(), object{"alg": "ES256", "kid": "ec"}.json(), object{"iss": testIssuer, "x": strings.Repeat("a", size)}.json())
+		}
+		if payload, err := w.Signed(t.Context(), of(maxToken)); err != nil || payload == nil {
+			t.Errorf("what is too long for a header is refused: %v", err)
+		}
+		if payload, err := w.Signed(t.Context(), of(maxSigned)); !errors.Is(err, identity.ErrUnknown) || payload != nil {
+			t.Errorf("too long: %v", err)
 		}
 		never := w.source(SourceOptions{Issuer: testIssuer, JWKSURL: "https://id.example.com/nowhere"})
 		defer never.Close()

@@ -84,7 +84,7 @@ func (v *Verifier) Describe(value string) (Description, error) {
 	if !looksLikeJWT(value) {
 		return v.opaque.describe(value)
 	}
-	t, err := parse(value)
+	t, err := parse(value, maxToken)
 	if err != nil {
 		return Description{}, refused(err)
 	}

@@ -105,7 +105,9 @@ func (p *Provider) authURL(m *metadata, r *Request, pending *Pending) string {
 		set("ui_locales", locales)
 	}
 	if p.preset.ask != nil {
-		p.preset.ask(&p.o, q)
+		o := p.o
+		o.Offline = p.offline.Load()
+		p.preset.ask(&o, q)
 	}
 	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(pending.Verifier)}
 	for name := range q {

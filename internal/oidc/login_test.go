@@ -92,6 +92,14 @@ func TestWhatALoginAsksFor(t *testing.T) {
 	if _, _, err := w.Begin(t.Context(), Request{RedirectURL: testCallback, ACRValues: []string{"a b"}}); err == nil {
 		t.Error("one acr value becomes two")
 	}
+	later := newWorld(t, func(*Options) {})
+	if q, _ := later.asks(Request{}); q.Get("scope") != "openid email profile" {
+		t.Error(q.Get("scope"))
+	}
+	later.AskOffline()
+	if q, _ := later.asks(Request{}); q.Get("scope") != "openid email profile offline_access" {
+		t.Error(q.Get("scope"))
+	}
 	said := newWorld(t, func(o *Options) { o.Scopes, o.Offline = []string{"openid", "offline_access"}, true })
 	if q, _ := said.asks(Request{}); q.Get("scope") != "openid offline_access" {
 		t.Error(q.Get("scope"))

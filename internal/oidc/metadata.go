@@ -102,7 +102,7 @@ func (p *Provider) scopesFor(m *metadata) []string {
 	if scope == "" && slices.Contains(m.scopes, "offline_access") {
 		scope = "offline_access"
 	}
-	if !p.o.Offline || scope == "" || scope == "-" || slices.Contains(p.o.Scopes, scope) {
+	if !p.offline.Load() || scope == "" || scope == "-" || slices.Contains(p.o.Scopes, scope) {
 		return p.o.Scopes
 	}
 	return append(slices.Clone(p.o.Scopes), scope)

@@ -21,6 +21,8 @@ type Provider struct {
 	log    *slog.Logger
 	told   atomic.Bool // that email_verified is no boolean
 
+	offline atomic.Bool // a refresh token is asked for
+
 	ctx    context.Context // of what runs in the background; ends with Close
 	cancel context.CancelFunc
 	known  atomic.Pointer[known]
@@ -44,6 +46,7 @@ func New(o Options) (*Provider, error) {
 	if p.fields, err = newFields(preset.claims, o.Claims); err != nil {
 		return nil, err
 	}
+	p.offline.Store(o.Offline)
 	p.needed = neededFields(&o, preset, p.fields)
 	if o.PrivateKey != nil {
 		if p.signer, err = newSigner(o.PrivateKey, o.KeyID, o.KeyAlgorithm); err != nil {
@@ -84,6 +87,10 @@ func (p *Provider) Name() string { return p.o.Name }
 // Issuer is the configured issuer, as completed by the preset. Of a provider with
 // many tenants, logins have other ones.
 func (p *Provider) Issuer() string { return p.o.Issuer }
+
+// AskOffline makes all further logins ask for a refresh token, as Options.Offline
+// does.
+func (p *Provider) AskOffline() { p.offline.Store(true) }
 
 // CanStepUp reports whether the provider can be asked for a fresh or stronger
 // login, and show that it was one.

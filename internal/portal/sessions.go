@@ -2,6 +2,7 @@ package portal
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
@@ -14,6 +15,7 @@ const maxSessions = 100
 type sessionRow struct {
 	ID, Device, ClientIP string
 	With                 string // empty: there is only one way to sign in
+	Site                 string // host, of a session under this portal's
 	SignedIn, LastSeen   moment
 	Current              bool
 }
@@ -23,6 +25,7 @@ type sessionReply struct {
 	Current   bool      `json:"current"`
 	Device    string    `json:"device"`
 	Provider  string    `json:"provider"`
+	Site      string    `json:"site,omitempty"`
 	ClientIP  string    `json:"client_ip,omitempty"`
 	UserAgent string    `json:"user_agent,omitempty"`
 	Created   time.Time `json:"created"`
@@ -57,6 +60,9 @@ func (p *Portal) sessionRows(all []*session.Session, current string) []sessionRo
 			ID: s.ID, Device: device(s.UserAgent), ClientIP: s.ClientIP, SignedIn: when(s.Created), LastSeen: when(s.LastSeen),
 			Current: s.ID == current,
 		}
+		if s.Site != "" {
+			_, row.Site, _ = strings.Cut(s.Site, "://")
+		}
 		if len(p.o.Providers) > 0 {
 			row.With = p.wayTitle(s.Provider)
 		}
@@ -69,7 +75,7 @@ func sessionReplies(all []*session.Session, current string) []sessionReply {
 	replies := make([]sessionReply, 0, len(all))
 	for _, s := range all {
 		replies = append(replies, sessionReply{
-			ID: s.ID, Current: s.ID == current, Device: device(s.UserAgent), Provider: s.Provider, ClientIP: s.ClientIP, UserAgent: s.UserAgent,
+			ID: s.ID, Current: s.ID == current, Device: device(s.UserAgent), Provider: s.Provider, Site: s.Site, ClientIP: s.ClientIP, UserAgent: s.UserAgent,
 			Created: s.Created, LastSeen: s.LastSeen, Expires: s.Expires,
 		})
 	}
