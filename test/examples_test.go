@@ -203,8 +203,8 @@ func atTestProvider(t *testing.T, s *server, name, text string) string {
 	p := startProvider(t, providerOptions{
 		AlwaysRefresh: true,
 		Accounts: map[string]map[string]any{
-			"alice": {"email": "alice@example.com", "email_verified": true, "preferred_username": "alice", "roles": []string{"staff"}},
-			"bob":   {"email": "bob@example.com", "email_verified": true, "preferred_username": "bob", "roles": []string{}},
+			"alice": {"email": "alice@example.com", "email_verified": true, "preferred_username": "alice", "realm_access": map[string]any{"roles": []string{"staff"}}},
+			"bob":   {"email": "bob@example.com", "email_verified": true, "preferred_username": "bob", "realm_access": map[string]any{"roles": []string{}}},
 		},
 		Clients: []map[string]any{{
 			"client_id": clientID, "client_secret": secret, "grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"},
@@ -216,8 +216,6 @@ func atTestProvider(t *testing.T, s *server, name, text string) string {
 		"{$GOOGLE_CLIENT_ID:your-client-id}", clientID, "{$GOOGLE_CLIENT_SECRET:your-client-secret}", secret, "{$EMAIL:you@example.com}", "alice@example.com",
 		"{$ISSUER:http://localhost:8180/realms/main}", p.url, "{$CLIENT_ID:gatehouse}", clientID, "{$CLIENT_SECRET:paste-it-from-the-credentials-tab}", secret,
 		"oidc google google {", "oidc google google {\nissuer "+p.url,
-		// Our provider has its roles where it is told to, and not in realm_access.
-		"oidc keycloak keycloak {", "oidc keycloak keycloak {\nclaim roles roles",
 	).Replace(text)
 }
 

@@ -350,6 +350,7 @@ http://one.localhost:{PORT}, http://two.localhost:{PORT} {
 	if who := whoIs(t, ctx, host("two", "")); who["username"] != "alice" {
 		t.Errorf("%v", who)
 	}
+	s.waitLog(`"action":"site_entered".*"origin":"`+host("two", "")+`"`, 5*time.Second)
 	t.Run("the account is at the portal", func(t *testing.T) {
 		do(t, ctx, "account", open(host("one", "/_gatehouse/account")), visible("#profile"))
 		if at := ask(t, ctx, "address", chromedp.Location()); at != host("auth", "/account") {

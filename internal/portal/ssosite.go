@@ -2,6 +2,7 @@ package portal
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -189,7 +190,7 @@ func (p *Portal) arriveAtSite(v *visit, b *pending, parent *session.Session, key
 	jar := p.o.Cookies.HostOnly()
 	arrivals, _ := p.arrival(v)
 	jar.Set(v.w, jar.Arrival(), s.ID+"."+strconv.Itoa(min(arrivals+1, maxArrivals)), arrivalLife)
-	p.record(v, audit.Event{Action: audit.SiteEntered, Actor: s.Username, Subject: s.Username, Session: s.ID})
+	p.record(v, audit.Event{Action: audit.SiteEntered, Actor: s.Username, Subject: s.Username, Session: s.ID, Extra: []slog.Attr{slog.String("origin", s.Site)}})
 	v.redirect(p.returnTo(b.back))
 }
 

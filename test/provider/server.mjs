@@ -47,7 +47,7 @@ function build() {
     jwks: { keys: keys.map((k) => ({ ...k })) },
     cookies: { keys: ['end-to-end tests only'] },
     pkce: { required: () => true, methods: ['S256'] },
-    claims: { openid: ['sub', 'acr'], email: ['email', 'email_verified'], profile: ['name', 'preferred_username', 'roles'] },
+    claims: { openid: ['sub', 'acr'], email: ['email', 'email_verified'], profile: ['name', 'preferred_username', 'roles', 'realm_access'] },
     conformIdTokenClaims: false,
     acrValues: ['urn:test:mfa', 'urn:test:pwd'],
     ttl: { AccessToken: config.accessTokenTTL ?? 3600, IdToken: 3600, RefreshToken: 86400, Session: 86400, Interaction: 600, Grant: 86400, AuthorizationCode: 60 },
