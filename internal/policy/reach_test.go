@@ -185,12 +185,12 @@ func TestReachOfNothing(t *testing.T) {
 
 // TestFieldsAreComplete fails when the question or the identity gets a field that
 // the key knows nothing of. Teach fieldNames and part.append, then count anew.
-// Credential and Signer of an identity are not in the input.
+// Site, Credential and Signer of an identity are not in the input.
 func TestFieldsAreComplete(t *testing.T) {
 	for _, c := range []struct {
 		of   any
 		want int
-	}{{decision.Question{}, 4}, {decision.Request{}, 12}, {decision.Site{}, 2}, {identity.Identity{}, 18}} {
+	}{{decision.Question{}, 4}, {decision.Request{}, 12}, {decision.Site{}, 2}, {identity.Identity{}, 19}} {
 		if got := reflect.TypeOf(c.of).NumField(); got != c.want {
 			t.Errorf("%T has %d fields, the key knows of %d", c.of, got, c.want)
 		}
