@@ -13,6 +13,8 @@ import (
 	"math/big"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/strictjson"
 )
 
 // TestAlgorithmConfusion: the issuer's public key is known to all, and must not
@@ -326,7 +328,7 @@ func TestCritAndB64(t *testing.T) {
 // TestDeepNesting: it is refused at once, and long before a stack could grow.
 func TestDeepNesting(t *testing.T) {
 	w := newWorld(t)
-	for _, n := range []int{maxDepth + 1, 5000} {
+	for _, n := range []int{strictjson.MaxDepth + 1, 5000} {
 		for name, deep := range map[string]string{
 			"lists": strings.Repeat("[", n) + strings.Repeat("]", n), "objects": strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n), "open lists": strings.Repeat("[", n),
 		} {
@@ -344,11 +346,11 @@ func TestDeepNesting(t *testing.T) {
 		deep := strings.Repeat(open, 100_000)
 		w.out(sign("ES256", p256Pair(), `{"x":`+deep, w.claims().json()), "too long")
 		w.out(sign("ES256", p256Pair(), ecHeader.json(), `{"x":`+deep), "too long")
-		if _, err := parseObject(`{"x":` + deep); err != errDeep {
+		if _, err := strictjson.Object(`{"x":` + deep); err != strictjson.ErrDeep {
 			t.Error(err)
 		}
 	}
-	ok := strings.Repeat("[", maxDepth-1) + strings.Repeat("]", maxDepth-1)
+	ok := strings.Repeat("[", strictjson.MaxDepth-1) + strings.Repeat("]", strictjson.MaxDepth-1)
 	w.in(sign("ES256", p256Pair(), ecHeader.json(), w.claims().json()[:len(w.claims().json())-1]+`,"x":`+ok+`}`))
 }
 
@@ -382,8 +384,8 @@ func TestDuplicateMembers(t *testing.T) {
 func TestInvalidUTF8(t *testing.T) {
 	w := newWorld(t)
 	for _, bad := range []string{"\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\x80", "\xe2\x82"} {
-		w.out(sign("ES256", p256Pair(), ecHeader.json(), strings.Replace(w.claims().json(), "u-1", bad, 1)), "UTF-8")
-		w.out(sign("ES256", p256Pair(), strings.Replace(ecHeader.json(), `"ec"`, `"`+bad+`"`, 1), w.claims().json()), "UTF-8")
+		w.out(sign("ES256", p256Pair(), ecHeader.json(), strings.Replace(w.claims().json(), "u-1", bad, 1)), "Unicode")
+		w.out(sign("ES256", p256Pair(), strings.Replace(ecHeader.json(), `"ec"`, `"`+bad+`"`, 1), w.claims().json()), "Unicode")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
+	"github.com/gatehouse-proxy/gatehouse/internal/strictjson"
 )
 
 // raw is a good token with one member set to a piece of JSON.
@@ -321,7 +322,7 @@ func FuzzClaims(f *testing.F) {
 		f.Add(doc[:len(doc)-1] + `,"` + name + `":` + value + "}")
 	}
 	f.Fuzz(func(t *testing.T, payload string) {
-		claims, err := parseObject(payload)
+		claims, err := strictjson.Object(payload)
 		if err != nil {
 			return
 		}
@@ -355,7 +356,7 @@ func FuzzClaims(f *testing.F) {
 		if err := json.Unmarshal(must(json.Marshal(id.Claims)), &again); err != nil || len(again) != len(claims) {
 			t.Fatal(err)
 		}
-		if reread, err := parseObject(payload); err != nil || !reflect.DeepEqual(reread, claims) {
+		if reread, err := strictjson.Object(payload); err != nil || !reflect.DeepEqual(reread, claims) {
 			t.Fatal("reading it changed it")
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/outgoing"
+	"github.com/gatehouse-proxy/gatehouse/internal/strictjson"
 )
 
 // ErrIntrospection means that the issuer of an opaque token could not be asked,
@@ -132,7 +133,7 @@ func (i *Introspector) enter(known bool) (leave func(), ok bool) {
 // parseAnswer reads an answer (RFC 7662 section 2.2). Whatever is not clearly yes
 // or no is neither.
 func parseAnswer(body string) (map[string]any, error) {
-	claims, err := parseObject(body)
+	claims, err := strictjson.Object(body)
 	if err != nil {
 		return nil, invalid(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/strictjson"
 )
 
 const (
@@ -76,7 +78,7 @@ func (s *Set) has(bare string) bool {
 // parseJWKS reads a key set (RFC 7517 section 5). Keys that cannot be used are
 // skipped; a set in which nothing is left is an error.
 func parseJWKS(data []byte) (*Set, []skipped, error) {
-	doc, err := parseObject(string(data))
+	doc, err := strictjson.Object(string(data))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/outgoing"
+	"github.com/gatehouse-proxy/gatehouse/internal/strictjson"
 )
 
 // origin is where a key set comes from.
@@ -82,7 +83,7 @@ func (o *discovery) jwksURI(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	doc, err := parseObject(string(body))
+	doc, err := strictjson.Object(string(body))
 	if err != nil {
 		return "", invalid(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/strictjson"
 )
 
 const (
@@ -81,7 +83,7 @@ func parse(value string, longest int) (*token, error) {
 		return nil, err
 	}
 	t.payload = string(body)
-	if t.claims, err = parseObject(t.payload); err != nil {
+	if t.claims, err = strictjson.Object(t.payload); err != nil {
 		return nil, err
 	}
 	if t.issuer, _ = t.claims["iss"].(string); t.issuer == "" {
@@ -140,7 +142,7 @@ var forbidden = [...]struct {
 }
 
 func parseHeader(raw string) (h header, err error) {
-	m, err := parseObject(raw)
+	m, err := strictjson.Object(raw)
 	if err != nil {
 		return h, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/oidc/optest"
+	"github.com/gatehouse-proxy/gatehouse/internal/strictjson"
 )
 
 // fuzzWorld is a provider for many rounds. T is of the round.
@@ -169,7 +170,7 @@ func FuzzUserInfo(f *testing.F) {
 			oneOfOurs(t, err)
 			return
 		}
-		doc, err := parseObject([]byte(body))
+		doc, err := strictjson.Object(body)
 		if err != nil || doc["sub"] != "alice-1" || l.Subject != "alice-1" || l.Issuer != testIssuer || l.ACR != "" || l.SID != "" {
 			t.Fatalf("%q is about %+v", body, l)
 		}

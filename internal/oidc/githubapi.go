@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/strictjson"
 )
 
 // githubAPI is where the API of an issuer is.
@@ -132,7 +134,7 @@ func (p *Provider) github(ctx context.Context, path, access string) (any, error)
 	case a.status != http.StatusOK:
 		err = fmt.Errorf("it answered with status %d", a.status)
 	default:
-		v, err = parseJSON(a.body)
+		v, err = strictjson.Value(string(a.body))
 	}
 	if err != nil {
 		return nil, unavailable("the API of provider %s: %w", p.o.Name, err)

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/strictjson"
 )
 
 // maxToken is the longest access or refresh token that is kept, in bytes.
@@ -59,7 +61,7 @@ func refusal(a *answer) *ProviderError {
 	if a.status != http.StatusOK && a.status != http.StatusBadRequest && a.status != http.StatusUnauthorized && a.status != http.StatusForbidden {
 		return nil
 	}
-	doc, err := parseObject(a.body)
+	doc, err := strictjson.Object(string(a.body))
 	if err != nil {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/outgoing"
+	"github.com/gatehouse-proxy/gatehouse/internal/strictjson"
 )
 
 const (
@@ -133,5 +134,5 @@ func (a *answer) object() (map[string]any, error) {
 	if a.status != http.StatusOK {
 		return nil, fmt.Errorf("it answered with status %d", a.status)
 	}
-	return parseObject(a.body)
+	return strictjson.Object(string(a.body))
 }

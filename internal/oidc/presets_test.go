@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/oidc/optest"
+	"github.com/gatehouse-proxy/gatehouse/internal/strictjson"
 )
 
 // recorded is a provider that answers in the shape that one is documented to
@@ -394,7 +395,7 @@ func TestKeycloakWithACertificate(t *testing.T) {
 	}
 	defer p.Close()
 	r.Metadata["mtls_endpoint_aliases"] = object{"token_endpoint": "https://mtls.example.com/token"}
-	doc := must(parseObject(must(json.Marshal(r.Metadata))))
+	doc := must(strictjson.Object(string(must(json.Marshal(r.Metadata)))))
 	if m, err := p.parseMetadata(doc); err != nil || m.token != "https://mtls.example.com/token" || m.userInfo != r.Metadata["userinfo_endpoint"] {
 		t.Error(m, err)
 	}

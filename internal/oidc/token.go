@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-proxy/gatehouse/internal/strictjson"
 )
 
 const (
@@ -55,14 +57,14 @@ func parseToken(raw string) (*token, error) {
 		}
 	}
 	t := &token{raw: raw, payload: decoded[1]}
-	header, err := parseObject(decoded[0])
+	header, err := strictjson.Object(string(decoded[0]))
 	if err != nil {
 		return nil, invalid("its header: " + err.Error())
 	}
 	if err := t.readHeader(header); err != nil {
 		return nil, err
 	}
-	if t.claims, err = parseObject(t.payload); err != nil {
+	if t.claims, err = strictjson.Object(string(t.payload)); err != nil {
 		return nil, invalid(err.Error())
 	}
 	return t, nil
@@ -117,7 +119,7 @@ func numericDate(v any) (time.Time, bool) {
 		}
 		f, err := strconv.ParseFloat(string(v), 64)
 		return time.Unix(int64(max(-farthest, min(f, farthest))), 0), err == nil
-	case float64: // never infinite: parseObject saw to that
+	case float64: // never infinite: strictjson saw to that
 		return time.Unix(int64(math.Floor(max(-farthest, min(v, farthest)))), 0), true
 	}
 	return time.Time{}, false

@@ -1,4 +1,9 @@
-package jwt
+// Package strictjson reads JSON that strangers send more strictly than
+// encoding/json does: a member that is there twice is an error and not the last
+// one (two readers of one token must not see two tokens; RFC 8725 section 2.6),
+// invalid UTF-8 and lone surrogates are errors and not U+FFFD, and so are deep
+// nesting and numbers that a float64 cannot hold.
+package strictjson
 
 import (
 	"encoding/json"
@@ -8,39 +13,45 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is how deep objects and lists may nest. Real tokens need four.
-const maxDepth = 32
+// MaxDepth is how deep objects and lists may nest. Real tokens and answers need
+// five.
+const MaxDepth = 32
 
+// What is wrong with a text. None of the errors holds anything of it.
 var (
-	errSyntax = errors.New("it is not a JSON object")
-	errTwice  = errors.New("a JSON object has the same member twice")
-	errDeep   = errors.New("its JSON is nested too deeply")
-	errText   = errors.New("its JSON is not proper UTF-8")
-	errRange  = errors.New("its JSON has a number out of range")
+	ErrSyntax = errors.New("it is not the JSON that is expected")
+	ErrTwice  = errors.New("a JSON object has the same member twice")
+	ErrDeep   = errors.New("its JSON is nested too deeply")
+	ErrText   = errors.New("its JSON is not proper Unicode")
+	ErrRange  = errors.New("its JSON has a number out of range")
 )
 
-// parseObject reads one JSON object, more strictly than encoding/json: a member
-// that is there twice is an error and not the last one (two readers of one token
-// must not see two tokens; RFC 8725 section 2.6), invalid UTF-8 and lone
-// surrogates are errors and not U+FFFD, and so are deep nesting and numbers that
-// a float64 cannot hold. Whole numbers become json.Number, exactly as written;
-// others float64. Strings share the memory of text.
-func parseObject(text string) (map[string]any, error) {
-	r := reader{text: text}
-	r.space()
-	if r.peek() != '{' {
-		return nil, errSyntax
+// Object reads one JSON object, and nothing beside it but white space.
+func Object(text string) (map[string]any, error) {
+	v, err := Value(text)
+	if err != nil {
+		return nil, err
 	}
+	object, ok := v.(map[string]any)
+	if !ok {
+		return nil, ErrSyntax
+	}
+	return object, nil
+}
+
+// Value reads one JSON value of any kind, and nothing beside it but white space.
+// Whole numbers become json.Number, exactly as written; others float64. Strings
+// share the memory of text.
+func Value(text string) (any, error) {
+	r := reader{text: text}
 	v, err := r.value(0)
 	if err != nil {
 		return nil, err
 	}
-	r.space()
-	object, ok := v.(map[string]any)
-	if !ok || r.at != len(text) {
-		return nil, errSyntax
+	if r.space(); r.at != len(text) {
+		return nil, ErrSyntax
 	}
-	return object, nil
+	return v, nil
 }
 
 // reader goes through a text once.
@@ -82,8 +93,8 @@ func (r *reader) value(depth int) (any, error) {
 	r.space()
 	switch c := r.peek(); {
 	case c == '{' || c == '[':
-		if depth++; depth > maxDepth {
-			return nil, errDeep
+		if depth++; depth > MaxDepth {
+			return nil, ErrDeep
 		}
 		r.at++
 		if c == '{' {
@@ -104,7 +115,7 @@ func (r *reader) value(depth int) (any, error) {
 			return w.value, nil
 		}
 	}
-	return nil, errSyntax
+	return nil, ErrSyntax
 }
 
 func (r *reader) object(depth int) (any, error) {
@@ -115,17 +126,17 @@ func (r *reader) object(depth int) (any, error) {
 	for {
 		r.space()
 		if r.peek() != '"' {
-			return nil, errSyntax
+			return nil, ErrSyntax
 		}
 		name, err := r.quoted()
 		if err != nil {
 			return nil, err
 		}
 		if _, twice := object[name]; twice {
-			return nil, errTwice
+			return nil, ErrTwice
 		}
 		if !r.take(':') {
-			return nil, errSyntax
+			return nil, ErrSyntax
 		}
 		if object[name], err = r.value(depth); err != nil {
 			return nil, err
@@ -136,7 +147,7 @@ func (r *reader) object(depth int) (any, error) {
 		if r.take('}') {
 			return object, nil
 		}
-		return nil, errSyntax
+		return nil, ErrSyntax
 	}
 }
 
@@ -157,7 +168,7 @@ func (r *reader) list(depth int) (any, error) {
 		if r.take(']') {
 			return list, nil
 		}
-		return nil, errSyntax
+		return nil, ErrSyntax
 	}
 }
 
@@ -169,14 +180,14 @@ func (r *reader) number() (any, error) {
 	}
 	whole := r.digits()
 	if len(whole) == 0 || len(whole) > 1 && whole[0] == '0' {
-		return nil, errSyntax
+		return nil, ErrSyntax
 	}
 	exact := true
 	if r.peek() == '.' {
 		r.at++
 		exact = false
 		if r.digits() == "" {
-			return nil, errSyntax
+			return nil, ErrSyntax
 		}
 	}
 	if c := r.peek(); c == 'e' || c == 'E' {
@@ -186,14 +197,14 @@ func (r *reader) number() (any, error) {
 			r.at++
 		}
 		if r.digits() == "" {
-			return nil, errSyntax
+			return nil, ErrSyntax
 		}
 	}
 	text := r.text[start:r.at]
 	f, err := strconv.ParseFloat(text, 64)
 	switch {
 	case err != nil: // infinite: nothing else is left to go wrong
-		return nil, errRange
+		return nil, ErrRange
 	case !exact:
 		return f, nil
 	case text == "-0":
@@ -220,7 +231,7 @@ func (r *reader) quoted() (string, error) {
 			s := r.text[start:r.at]
 			r.at++
 			if !utf8.ValidString(s) {
-				return "", errText
+				return "", ErrText
 			}
 			if escaped {
 				return unescape(s)
@@ -230,8 +241,8 @@ func (r *reader) quoted() (string, error) {
 			escaped = true
 			r.at++ // whatever it escapes is not the end
 		case c < ' ':
-			return "", errSyntax
+			return "", ErrSyntax
 		}
 	}
-	return "", errSyntax
+	return "", ErrSyntax
 }

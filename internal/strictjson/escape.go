@@ -1,4 +1,4 @@
-package jwt
+package strictjson
 
 import (
 	"strconv"
@@ -19,7 +19,7 @@ func unescape(s string) (string, error) {
 			break
 		}
 		if rest == "" {
-			return "", errSyntax
+			return "", ErrSyntax
 		}
 		c := rest[0]
 		s = rest[1:]
@@ -44,7 +44,7 @@ func unescape(s string) (string, error) {
 			b.WriteRune(r)
 			s = s[size:]
 		default:
-			return "", errSyntax
+			return "", ErrSyntax
 		}
 	}
 	return b.String(), nil
@@ -55,21 +55,21 @@ func unescape(s string) (string, error) {
 func codePoint(s string) (r rune, size int, err error) {
 	r, ok := hex4(s)
 	if !ok {
-		return 0, 0, errSyntax
+		return 0, 0, ErrSyntax
 	}
 	if !utf16.IsSurrogate(r) {
 		return r, 4, nil
 	}
 	if len(s) < 10 || s[4:6] != `\u` {
-		return 0, 0, errText
+		return 0, 0, ErrText
 	}
 	low, ok := hex4(s[6:])
 	if !ok {
-		return 0, 0, errSyntax
+		return 0, 0, ErrSyntax
 	}
 	const notAPair = '\uFFFD'
 	if r = utf16.DecodeRune(r, low); r == notAPair {
-		return 0, 0, errText
+		return 0, 0, ErrText
 	}
 	return r, 10, nil
 }
