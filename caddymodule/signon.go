@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse-proxy/gatehouse/internal/gateway"
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
 	"github.com/gatehouse-proxy/gatehouse/internal/portal"
+	"github.com/gatehouse-proxy/gatehouse/internal/problem"
 	"github.com/gatehouse-proxy/gatehouse/internal/sso"
 	"github.com/gatehouse-proxy/gatehouse/internal/store"
 )
@@ -101,6 +102,11 @@ func (s *services) portals(a *App, o portal.Options) (err error) {
 // cookies and addresses would be wrong.
 func (h *Handler) serveRoot(live *site, w http.ResponseWriter, r *http.Request, c gateway.Caller) {
 	if origin, ok := sso.Origin(c.Scheme, r.Host); !ok || origin != h.app.portalOrigin {
+		if secure, _ := sso.Origin("https", r.Host); c.Scheme == "http" && secure == h.app.portalOrigin {
+			// TLS ended before Caddy: a redirect to https would come back here.
+			h.needHTTPS(live, w, r)
+			return
+		}
 		page := r.URL.RequestURI()
 		if !strings.HasPrefix(page, "/") {
 			page = "/" // "x:.example.com" as a request line would make another host of ours
@@ -109,6 +115,18 @@ func (h *Handler) serveRoot(live *site, w http.ResponseWriter, r *http.Request, 
 		return
 	}
 	live.root.ServeHTTP(w, r, portal.Caller{ClientIP: c.ClientIP, RequestID: gateway.NewID(), Site: h.Name})
+}
+
+func (h *Handler) needHTTPS(live *site, w http.ResponseWriter, r *http.Request) {
+	p := problem.Problem{
+		Status: http.StatusForbidden, Kind: problem.Forbidden, Title: "Signing in needs HTTPS", NoLogin: true, RequestID: gateway.NewID(),
+		Detail: "This page came over plain HTTP, and the portal is at " + h.app.portalOrigin + ". If you run this server: let Caddy serve HTTPS itself, also behind a load balancer.",
+	}
+	if problem.Navigation(r) {
+		live.root.Problem(w, r, p)
+		return
+	}
+	p.Write(w)
 }
 
 // announceSites tells the portal, wherever it runs, which sites this instance

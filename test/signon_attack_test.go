@@ -366,3 +366,27 @@ http://localhost:{APP} {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// TestPortalBehindAnotherTLS: where TLS ends before Caddy nobody goes in circles.
+func TestPortalBehindAnotherTLS(t *testing.T) {
+	s := newServerFile(t, `{
+	admin localhost:{ADMIN}
+	persist_config off
+	gatehouse {
+		portal https://auth.localhost:{PORT}
+	}
+}
+http://auth.localhost:{PORT} {
+	bind 127.0.0.1
+	gatehouse_portal
+}
+`).start()
+	v := localVisitor(t)
+	at := fmt.Sprintf("http://auth.localhost:%d/login", s.port)
+	if a := v.navigate(at); a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, "Signing in needs HTTPS") || strings.Contains(a.body, `href="/login`) {
+		t.Errorf("%d to %q: %s", a.StatusCode, a.Header.Get("Location"), a.body)
+	}
+	if a := v.get(at, "Accept", "application/json"); a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, `"title":"Signing in needs HTTPS"`) {
+		t.Errorf("%d to %q: %s", a.StatusCode, a.Header.Get("Location"), a.body)
+	}
+}
