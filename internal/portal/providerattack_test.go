@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -357,5 +358,31 @@ func TestCookiesOfLoginsAreOurs(t *testing.T) {
 	}
 	if names := slices.Sorted(maps.Keys(b.cookies)); len(names) != 4 {
 		t.Errorf("cookies %v", names)
+	}
+}
+
+// TestStartedLoginsAreKeptNowhere: who begins logins without end, from browsers
+// that keep nothing, costs us no memory and nothing in the store.
+func TestStartedLoginsAreKeptNowhere(t *testing.T) {
+	const n = 100_000
+	h := newSSO(t, "acme")
+	to(t, h.browser().start("acme"), "acme")
+	written := 0
+	defer h.store.Watch(func(string) { written++ })()
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for range n {
+		h.browser().start("acme", "return_to", "/x")
+	}
+	if grown := heap() - before; grown > n*100 {
+		t.Errorf("the heap has grown by %d bytes", grown)
+	}
+	if written > 0 {
+		t.Errorf("%d writes to the store", written)
 	}
 }
