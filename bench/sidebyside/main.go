@@ -188,6 +188,9 @@ func profiles(running []*variant) error {
 	if *profile == "" {
 		return nil
 	}
+	if err := os.MkdirAll(*profile, 0o700); err != nil {
+		return err
+	}
 	for _, v := range running {
 		var wg sync.WaitGroup
 		var done atomic.Bool
@@ -196,22 +199,27 @@ func profiles(running []*variant) error {
 				v.load(1000)
 			}
 		})
-		resp, err := http.Get(fmt.Sprintf("http://localhost:%d/debug/pprof/profile?seconds=10", v.admin))
+		data, err := v.cpuProfile()
 		done.Store(true)
-		if err != nil {
-			return err
-		}
-		data, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
+		wg.Wait()
 		if err != nil {
 			return err
 		}
 		if err := os.WriteFile(filepath.Join(*profile, v.name+".prof"), data, 0o600); err != nil {
 			return err
 		}
-		wg.Wait()
 	}
 	return nil
+}
+
+// cpuProfile is ten seconds of the process at work.
+func (v *variant) cpuProfile() ([]byte, error) {
+	resp, err := http.Get(fmt.Sprintf("http://localhost:%d/debug/pprof/profile?seconds=10", v.admin))
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(resp.Body)
 }
 
 // cpu is the CPU time that the process used so far, user and system.
