@@ -72,7 +72,7 @@ func (a *App) checkHosts() error {
 		return nil
 	}
 	for _, srv := range app.Servers {
-		for _, host := range gateHosts(srv.Routes, nil) {
+		for _, host := range serverHosts(srv) {
 			if a.Portal != "" {
 				err = a.checkBesidePortal(host)
 			} else {
@@ -96,9 +96,23 @@ func (a *App) checkBesidePortal(host string) error {
 	return &config.Error{Field: "portal", Reason: "a site with a gate has the same host, and browsers keep cookies by host, whatever the port: give the portal a host of its own, such as auth.example.com or, on this machine, auth.localhost"}
 }
 
+// serverHosts are those of a server.
+func serverHosts(srv *caddyhttp.Server) []string {
+	return gateHosts(srv.Routes, nil, srv.NamedRoutes, maxNested)
+}
+
+// maxNested is how deep routes are followed.
+const maxNested = 32
+
 // gateHosts are the hosts whose requests reach a gate, or the pages beside one. A route
 // without a host matcher takes those of the route around it.
-func gateHosts(routes caddyhttp.RouteList, around []string) (found []string) {
+//
+// named are the routes of the server that others invoke. One may invoke itself, and
+// deep counts down against that.
+func gateHosts(routes caddyhttp.RouteList, around []string, named map[string]*caddyhttp.Route, deep int) (found []string) {
+	if deep == 0 {
+		return nil
+	}
 	for _, route := range routes {
 		inner := around
 		if own := matchedHosts(route.MatcherSets); len(own) > 0 {
@@ -111,7 +125,11 @@ func gateHosts(routes caddyhttp.RouteList, around []string) (found []string) {
 					found = append(found, inner...)
 				}
 			case *caddyhttp.Subroute:
-				found = append(found, gateHosts(h.Routes, inner)...)
+				found = append(found, gateHosts(h.Routes, inner, named, deep-1)...)
+			case *caddyhttp.Invoke:
+				if to := named[h.Name]; to != nil {
+					found = append(found, gateHosts(caddyhttp.RouteList{*to}, inner, named, deep-1)...)
+				}
 			}
 		}
 	}

@@ -14,8 +14,13 @@ import (
 // A JSON configuration has no Caddyfile that could be checked: what Caddy's
 // adapter refuses there is refused here by the app itself.
 func TestCookieDomainInJSON(t *testing.T) {
-	load := func(domain, host string, wrap bool) error {
-		route := `"handle": [{"handler": "gatehouse", "name": "backoffice"}]`
+	load := func(domain, host string, wrap, invoke bool) error {
+		gate := `"handle": [{"handler": "gatehouse", "name": "backoffice"}]`
+		route, named := gate, "{}"
+		if invoke {
+			// The second goes round in a circle, as nothing forbids.
+			route, named = `"handle": [{"handler": "invoke", "name": "a"}]`, `{"a": {`+gate+`}, "b": {"handle": [{"handler": "invoke", "name": "b"}]}}`
+		}
 		if wrap {
 			route = `"handle": [{"handler": "subroute", "routes": [{` + route + `}]}]`
 		}
@@ -26,9 +31,9 @@ func TestCookieDomainInJSON(t *testing.T) {
 			"admin": {"disabled": true},
 			"apps": {
 				"gatehouse": {"store": {"bolt": {"file": %q}}, "sessions": {"cookie_domain": %q}},
-				"http": {"servers": {"s": {"listen": [%q], "automatic_https": {"disable": true}, "routes": [{%s}]}}}
+				"http": {"servers": {"s": {"listen": [%q], "automatic_https": {"disable": true}, "named_routes": %s, "routes": [{%s}, {"handle": [{"handler": "invoke", "name": "b"}], "match": [{"path": ["/circle"]}]}]}}}
 			}
-		}`, filepath.Join(t.TempDir(), "gatehouse.db"), domain, freeAddress(t), route)
+		}`, filepath.Join(t.TempDir(), "gatehouse.db"), domain, freeAddress(t), named, route)
 		var c caddy.Config
 		if err := json.Unmarshal([]byte(config), &c); err != nil {
 			t.Fatal(err)
@@ -38,7 +43,7 @@ func TestCookieDomainInJSON(t *testing.T) {
 	}
 	t.Run("fine", func(t *testing.T) {
 		for _, host := range []string{"example.com", "app.example.com", "*.example.com", ""} {
-			if err := load("example.com", host, true); err != nil {
+			if err := load("example.com", host, true, true); err != nil {
 				t.Errorf("%q: %v", host, err)
 			}
 		}
@@ -52,9 +57,9 @@ func TestCookieDomainInJSON(t *testing.T) {
 		"localhost":                    {"example.com", "localhost", "localhost is not below example.com"},
 		"a wildcard that holds others": {"app.example.com", "*.example.com", "*.example.com is not below"},
 	} {
-		for _, wrap := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, inside another route: %v", name, wrap), func(t *testing.T) {
-				if err := load(c.domain, c.host, wrap); err == nil || !strings.Contains(err.Error(), c.says) {
+		for i, wrap := range []bool{false, true, false} {
+			t.Run(fmt.Sprintf("%s, inside another route: %v, by its name: %v", name, wrap, i > 0), func(t *testing.T) {
+				if err := load(c.domain, c.host, wrap, i > 0); err == nil || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("got %v, want %q in it", err, c.says)
 				}
 			})

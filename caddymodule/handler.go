@@ -75,6 +75,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("timezone: %w", err)
 	}
 	h.headers = headerRules(h.Headers)
+	if h.ProviderToken != "" {
+		for _, p := range h.app.providers {
+			p.AskOffline() // so that the token can be replaced when it ends
+		}
+	}
 	if h.PortalOnly || h.Portal {
 		return nil
 	}

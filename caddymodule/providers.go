@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +37,7 @@ func (a *App) newProvider(o config.OIDC) (*oidc.Provider, error) {
 		Name: o.Name, Preset: o.Preset, Issuer: o.Issuer, ClientID: o.ClientID, Auth: o.ClientAuth, ClientSecret: string(o.ClientSecret),
 		Scopes: o.Scopes, Offline: o.Recheck > 0, Algorithms: o.Algorithms, Claims: o.Claims,
 		ACRValues: o.ACRValues, MaxAge: time.Duration(o.MaxAge), Prompt: o.Prompt,
-		HostedDomains: o.HostedDomains, Tenants: o.Tenants, Organizations: o.Organizations,
+		HostedDomains: lowered(o.HostedDomains), Tenants: o.Tenants, Organizations: o.Organizations,
 		Keys: a.providerKeys(o), Logger: a.slogger(""),
 	}
 	switch o.ClientAuth {
@@ -59,6 +60,15 @@ func (a *App) newProvider(o config.OIDC) (*oidc.Provider, error) {
 		return nil, fmt.Errorf("mfa_values: %s does not tell whether a login had a second factor; remove it", o.Preset)
 	}
 	return p, err
+}
+
+// lowered has domains in the spelling in which providers tell them.
+func lowered(domains []string) []string {
+	out := slices.Clone(domains)
+	for i, d := range out {
+		out[i] = strings.ToLower(d)
+	}
+	return out
 }
 
 // privateKey reads a private key from a PEM file.

@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-proxy/gatehouse/internal/federation"
 	"github.com/gatehouse-proxy/gatehouse/internal/gateway"
 	"github.com/gatehouse-proxy/gatehouse/internal/identity"
+	"github.com/gatehouse-proxy/gatehouse/internal/oidc"
 	"github.com/gatehouse-proxy/gatehouse/internal/portal"
 	"github.com/gatehouse-proxy/gatehouse/internal/problem"
 	"github.com/gatehouse-proxy/gatehouse/internal/sso"
@@ -162,7 +163,7 @@ func (a *App) gatedHosts() []string {
 	}
 	var hosts []string
 	for _, srv := range app.Servers {
-		hosts = append(hosts, gateHosts(srv.Routes, nil)...)
+		hosts = append(hosts, serverHosts(srv)...)
 	}
 	slices.Sort(hosts)
 	return slices.Compact(hosts)
@@ -188,16 +189,13 @@ func (h *Handler) tokenHeaders(svc *services) []gateway.TokenHeader {
 	if h.ProviderToken == "" {
 		return nil
 	}
-	for _, p := range h.app.providers {
-		p.AskOffline() // so that the token can be replaced when it ends
-	}
 	return []gateway.TokenHeader{{Name: h.ProviderToken, Value: func(ctx context.Context, who *identity.Identity) (string, error) {
 		if who.Method != identity.Session || who.Provider == identity.Local {
 			return "", nil
 		}
 		token, err := svc.federation.AccessToken(ctx, who.SessionID)
-		if errors.Is(err, federation.ErrNoToken) {
-			return "", nil
+		if errors.Is(err, federation.ErrNoToken) || errors.Is(err, oidc.ErrUnavailable) {
+			return "", nil // the app can go without for as long as its provider does
 		}
 		return token, err
 	}}}

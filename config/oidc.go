@@ -216,9 +216,14 @@ func (o *OIDC) validateLists() error {
 			return fault(list.field, "only the preset %s has it: remove it, or write oidc %s %s { ... }", list.preset, o.Name, list.preset)
 		}
 	}
-	for _, d := range slices.Concat(o.AllowEmailDomain, o.HostedDomains) {
-		if reason := checkEmailDomain(d); reason != "" {
-			return fault("allow_email_domain", "%.80q %s", d, reason)
+	for _, list := range []struct {
+		field   string
+		domains []string
+	}{{"allow_email_domain", o.AllowEmailDomain}, {"hosted_domains", o.HostedDomains}} {
+		for _, d := range list.domains {
+			if reason := checkEmailDomain(d); reason != "" {
+				return fault(list.field, "%.80q %s", d, reason)
+			}
 		}
 	}
 	for _, list := range []struct {

@@ -129,6 +129,9 @@ func (a *App) CheckSite(s *Site) error {
 	if s.ProviderToken != "" && len(a.OIDC) == 0 {
 		return fault("provider_token", "no provider is configured that could give a token: add an oidc block to the global options, or remove it")
 	}
+	if s.ProviderToken != "" && !a.Accepts(s, identity.Session) {
+		return fault("provider_token", "only people who signed in have such a token, and methods leaves them out: add session to methods, or remove it")
+	}
 	if a.Keys.Header == "" {
 		return nil
 	}

@@ -200,7 +200,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		token, s := w.signIn()
 		id := w.in(token)
 		watch, _ := w.watches.Get(s.ID)
-		text := fmt.Sprintf("%v %+v", watch, *watch)
+		text := fmt.Sprintf("%v %+v", watch, watch)
 		k, _ := session.SealKey(token)
 		for _, form := range []string{"%s", "%v", "%x"} {
 			if secret := fmt.Sprintf(form, k.Bytes()); len(secret) > 2 && strings.Contains(text, secret) {

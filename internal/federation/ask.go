@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -87,12 +88,18 @@ func (g *Guard) settle(ctx context.Context, l *lease, e *entry, seen *session.Se
 		}
 		return answer{err: err}
 	}
+	if u := w.unsaved.Load(); u != nil && bytes.Equal(u.sealed, s.Sealed) {
+		if u.login != nil {
+			return g.keep(ctx, l, e, s, w, *u)
+		}
+		old = u.tokens
+	}
 	login, now, err := g.call(ctx, e, s, old)
 	denied := (*oidc.DeniedError)(nil)
 	switch {
 	case err == nil:
 		g.back(e)
-		return g.keep(ctx, l, e, s, w.key, now, login)
+		return g.keep(ctx, l, e, s, w, unsaved{s.Sealed, now, login, g.now()})
 	case errors.Is(err, oidc.ErrRevoked):
 		g.back(e)
 		return g.end(ctx, l, e, s, "the provider does not stand by the login any more")
@@ -103,7 +110,7 @@ func (g *Guard) settle(ctx context.Context, l *lease, e *entry, seen *session.Se
 		return g.mute(ctx, l, e, s)
 	}
 	if now != old {
-		g.keepTokens(ctx, s, w.key, now)
+		g.keepTokens(ctx, s, w, now)
 	}
 	if g.ctx.Err() != nil { // we gave up, not the provider: others may ask at once
 		return answer{outcome: unknown, idle: true}

@@ -11,6 +11,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/gatehouse-proxy/gatehouse/internal/oidc"
 	"github.com/gatehouse-proxy/gatehouse/internal/session"
 	"github.com/gatehouse-proxy/gatehouse/internal/store"
 	"github.com/gatehouse-proxy/gatehouse/internal/user"
@@ -83,6 +84,17 @@ type watch struct {
 	fails int         // questions in a row that nothing came of
 	next  time.Time   // before which no other is asked
 	fault error       // of the last question, if we ourselves failed
+
+	unsaved atomic.Pointer[unsaved]
+}
+
+// unsaved is what a provider said that could not be stored. It may hold the only
+// copy of a refresh token that counts: so it is stored before anything is asked.
+type unsaved struct {
+	sealed []byte // the tokens in the session that these are to replace
+	tokens oidc.Tokens
+	login  *oidc.Login // nil: only new tokens came
+	at     time.Time   // when it was said
 }
 
 // New makes a guard over s, which stays the caller's to close, as do the users and

@@ -54,30 +54,35 @@ func (g *Guard) end(ctx context.Context, l *lease, e *entry, s *session.Session,
 }
 
 // keep stores what the provider says now.
-func (g *Guard) keep(ctx context.Context, l *lease, e *entry, s *session.Session, k session.Key, t oidc.Tokens, login *oidc.Login) answer {
+func (g *Guard) keep(ctx context.Context, l *lease, e *entry, s *session.Session, w *watch, said unsaved) answer {
+	login := said.login
 	if login.Claims != nil && !e.allows(login.Email, login.EmailVerified) {
 		return g.end(ctx, l, e, s, "there is no verified address at an allowed domain any more")
 	}
-	err := g.update(ctx, s, k, t, func(s *session.Session) {
+	err := g.update(ctx, s, w.key, said.tokens, func(s *session.Session) {
 		if login.Claims != nil { // else it told nothing new about the person
 			s.Roles, s.Groups, s.Claims = labels(login.Roles), labels(login.Groups), login.Claims
 		}
-		s.Checked = g.now()
+		s.Checked = said.at
 	})
+	w.unsaved.Store(nil)
 	switch {
 	case err == nil, errors.Is(err, session.ErrNotFound):
 		return answer{outcome: answered}
 	case errors.Is(err, session.ErrTooLarge):
 		return g.end(ctx, l, e, s, session.ErrTooLarge.Error())
 	}
+	w.unsaved.Store(&said)
 	return answer{err: fmt.Errorf("keeping what the provider %s says of a login: %w", e.Name, err)}
 }
 
 // keepTokens stores new tokens that came although nothing else is known: the old
 // ones may be void.
-func (g *Guard) keepTokens(ctx context.Context, s *session.Session, k session.Key, t oidc.Tokens) {
-	err := g.update(ctx, s, k, t, func(*session.Session) {})
+func (g *Guard) keepTokens(ctx context.Context, s *session.Session, w *watch, t oidc.Tokens) {
+	err := g.update(ctx, s, w.key, t, func(*session.Session) {})
+	w.unsaved.Store(nil)
 	if err != nil && !errors.Is(err, session.ErrNotFound) {
+		w.unsaved.Store(&unsaved{sealed: s.Sealed, tokens: t})
 		g.log.Warn("new tokens of a provider were not kept", "provider", s.Provider, "session", s.ID, "error", err)
 	}
 }

@@ -702,13 +702,47 @@ func TestStoreAway(t *testing.T) {
 		}
 		w.provider.called(t, 1)
 	})
-	bubble(t, "one that cannot be stored at all costs the login, since the old tokens are used up", func(t *testing.T, w *world) {
+	bubble(t, "one that cannot be stored for minutes is stored before the used-up tokens are tried again", func(t *testing.T, w *world) {
 		token, _ := w.signIn()
 		time.Sleep(recheck)
 		w.store.hook(away("swap", "session/"))
 		took(t, 5*time.Second, func() { w.in(token) }) // as slow as a slow provider
 		time.Sleep(time.Minute)
-		w.out(token)
+		took(t, 5*time.Second, func() { w.in(token) })
+		time.Sleep(time.Minute)
+		w.store.hook(nil)
+		if got := w.roles(token); got != "role-2" {
+			t.Error(got)
+		}
+		w.provider.called(t, 1)
+		time.Sleep(recheck)
+		if got := w.roles(token); got != "role-3" {
+			t.Error(got)
+		}
+		w.provider.called(t, 2)
+	})
+	bubble(t, "tokens that came with no answer and cannot be stored are used for the next question", func(t *testing.T, w *world) {
+		token, _ := w.signIn()
+		time.Sleep(recheck)
+		w.store.hook(away("swap", "session/"))
+		w.provider.do(func(_ context.Context, _ int, l *oidc.Login) (*oidc.Login, error) {
+			rotated, err := w.provider.rotate(l.Issuer, l.Subject, l.Tokens)
+			if err != nil {
+				return nil, err
+			}
+			return rotated, oidc.ErrUnavailable
+		})
+		w.in(token)
+		time.Sleep(2 * time.Minute)
+		w.store.hook(nil)
+		w.provider.do(nil)
+		for range 3 {
+			time.Sleep(5 * time.Minute)
+			w.in(token)
+		}
+		if got := w.roles(token); got == "role-1" {
+			t.Error(got)
+		}
 	})
 	bubble(t, "an open connection hears that it cannot be checked", func(t *testing.T, w *world) {
 		token, _ := w.signIn()

@@ -11,9 +11,6 @@ import (
 	"github.com/gatehouse-proxy/gatehouse/internal/problem"
 )
 
-// reauthAge is how recent a proof of identity must be for "reauth".
-const reauthAge = 5 * time.Minute
-
 // clockSkew is how far in the future a proof may lie: another machine wrote it.
 const clockSkew = time.Minute
 
@@ -69,21 +66,9 @@ func (e *exchange) met(step decision.Step) bool {
 		return true
 	case decision.Reauth:
 		age := e.start.Sub(id.AuthTime)
-		return age <= reauthAge && age >= -clockSkew
+		return age <= identity.ReauthAge && age >= -clockSkew
 	case decision.MFA:
-		return secondFactor(id)
-	}
-	return false
-}
-
-// secondFactor looks for a method of RFC 8176 that is more than a password:
-// several factors as such, a one-time password, or proof of a key.
-func secondFactor(id *identity.Identity) bool {
-	for _, m := range id.AMR {
-		switch m {
-		case "mfa", "otp", "hwk", "swk", "sc":
-			return true
-		}
+		return id.SecondFactor()
 	}
 	return false
 }
@@ -116,7 +101,7 @@ func (e *exchange) stepUp(step decision.Step) bool {
 		return e.problem(problem.Problem{
 			Status: http.StatusUnauthorized, Kind: problem.StepUp, Title: "Sign in again",
 			Detail:    "This needs a login of the last few minutes.",
-			Challenge: `Bearer error="insufficient_user_authentication", max_age="` + strconv.Itoa(int(reauthAge/time.Second)) + `"`,
+			Challenge: `Bearer error="insufficient_user_authentication", max_age="` + strconv.Itoa(int(identity.ReauthAge/time.Second)) + `"`,
 		})
 	}
 	can := e.gate.o.CanGiveMFA != nil && e.identity.Method == identity.Session && e.gate.o.CanGiveMFA(e.identity)

@@ -36,7 +36,11 @@ func (e *exchange) pass() (*Pass, bool) {
 		if err := e.gate.headers.set(h, e.identity); err != nil {
 			return nil, e.unfit(err)
 		}
-		if err := e.setTokens(h); err != nil {
+		switch err := e.setTokens(h); {
+		case errors.Is(err, identity.ErrUnknown): // asking for the token has ended the session
+			e.identity = &identity.Identity{}
+			return nil, e.login()
+		case err != nil:
 			return nil, e.fault("the caller's token cannot be handed to the app", err)
 		}
 	}

@@ -15,9 +15,8 @@ import (
 // error, too: a refresh token may count only once, and the new ones may have come
 // before something else failed.
 //
-// Its errors: ErrRevoked: the person is out. ErrInvalid and *DeniedError: the
-// answer is about another person or login, or the person may not sign in any
-// more; they are out, too. ErrNoRefresh: there is nothing to ask with. Every other
+// Its errors: ErrRevoked: the person is out. *DeniedError: they may not
+// sign in any more. ErrInvalid: the answer is about another person or login. ErrNoRefresh: there is nothing to ask with. Every other
 // one is an ErrUnavailable: nothing is known, also for an answer that is garbage.
 func (p *Provider) Refresh(ctx context.Context, issuer, subject string, old Tokens) (*Login, Tokens, error) {
 	if issuer == "" || subject == "" {

@@ -32,6 +32,10 @@ func (p *Portal) getLogout(v *visit) {
 		p.fault(v, "reading the session", err)
 		return
 	}
+	if id == nil && p.o.SSO != nil && !p.o.SSO.Here && !v.json {
+		p.alreadyOutOfSite(v)
+		return
+	}
 	data := logoutData{}
 	if id != nil {
 		data.Username = id.Username

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/gatehouse-proxy/gatehouse/internal/cookie"
@@ -28,10 +27,10 @@ type SSO struct {
 // sitePath is where a site takes people back from the portal.
 const sitePath = "/_gatehouse/sso/callback"
 
-// reauthAge is how recent a login must be for the step reauth. The gate says five
-// minutes; this is less by as much as clocks may differ, or a browser would go to
+// reauthAge is how recent a login must be for the step reauth. It is less than
+// the gate's by as much as clocks may differ, or a browser would go to
 // and fro between a portal that is content and a gate that is not.
-const reauthAge = 5*time.Minute - fresh
+const reauthAge = identity.ReauthAge - fresh
 
 // checkSSO checks the options about many sites.
 func checkSSO(o *Options) error {
@@ -134,15 +133,12 @@ func reached(who *identity.Identity, step string, now time.Time) bool {
 		age := now.Sub(who.AuthTime)
 		return !who.AuthTime.IsZero() && age <= reauthAge && age >= -fresh
 	case stepMFA:
-		return slices.ContainsFunc(who.AMR, func(m string) bool { return slices.Contains(secondFactors, m) })
+		return who.SecondFactor()
 	case stepSwitch:
 		return false
 	}
 	return true
 }
-
-// secondFactors are the methods of RFC 8176 that are more than a password.
-var secondFactors = []string{"mfa", "otp", "hwk", "swk", "sc"}
 
 // unreached ends a circle: the login was done again, and is still not enough.
 func (p *Portal) unreached(v *visit, step string) {

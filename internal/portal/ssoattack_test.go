@@ -443,3 +443,29 @@ func TestSSOLeavesNoSecret(t *testing.T) {
 		}
 	}
 }
+
+// TestSignOutOfASiteWhoseSessionIsOver: nobody is told that they are signed out of
+// where they are not.
+func TestSignOutOfASiteWhoseSessionIsOver(t *testing.T) {
+	r := newRealm(t)
+	r.person("alice")
+	s := r.surfer()
+	s.in(one, "alice")
+	s.in(two, "alice")
+	if err := r.houses[one].sessions.Revoke(t.Context(), session.ID(s.at[one].token())); err != nil {
+		t.Fatal(err)
+	}
+	w := s.at[one].post("/_gatehouse/logout")
+	if text := words(w); strings.Contains(text, "all sites") || !strings.Contains(text, "At the portal you may still be") {
+		t.Errorf("it says %q", text)
+	}
+	wantWords(t, s.follow(w, one), "alice")
+	if s.url != auth+"/logout" || s.who(two) != "alice" {
+		t.Errorf("at %s, and %q at the other site", s.url, s.who(two))
+	}
+	wantWords(t, s.open(one+"/_gatehouse/logout"), "alice")
+	s.follow(s.at[auth].post("/logout"), auth)
+	if got := s.who(two); got != "" {
+		t.Errorf("still %q", got)
+	}
+}

@@ -222,18 +222,19 @@ func (p *Portal) postSiteLogout(v *visit) {
 		p.fault(v, "reading the session", err)
 		return
 	}
-	var away farewell
-	if id != nil {
-		away = p.farewell(v, token)
-		if err := p.endAll(v, token); err != nil {
-			p.fault(v, "ending a session", err)
-			return
-		}
-		p.record(v, audit.Event{Action: audit.Logout, Actor: id.Username, Subject: id.Username, Session: id.SessionID})
-		p.o.Cookies.Clear(v.w, p.o.Cookies.Session())
-		p.forgetArrival(v)
-		p.takeBack(v, away)
+	if id == nil {
+		p.alreadyOutOfSite(v)
+		return
 	}
+	away := p.farewell(v, token)
+	if err := p.endAll(v, token); err != nil {
+		p.fault(v, "ending a session", err)
+		return
+	}
+	p.record(v, audit.Event{Action: audit.Logout, Actor: id.Username, Subject: id.Username, Session: id.SessionID})
+	p.o.Cookies.Clear(v.w, p.o.Cookies.Session())
+	p.forgetArrival(v)
+	p.takeBack(v, away)
 	lead := "You are signed out, here and on all sites of this portal."
 	switch {
 	case v.json:
@@ -242,6 +243,20 @@ func (p *Portal) postSiteLogout(v *visit) {
 		p.going(v, goingData{To: away.url, Lead: lead + " Your session at " + away.at.title() + " is ended now, too."}, "Signing out at "+away.at.title())
 	default:
 		p.going(v, goingData{To: p.o.SSO.Portal + "/login?done=logout", Lead: lead}, "You are signed out")
+	}
+}
+
+// alreadyOutOfSite leads to where more may have to end: a session of this site that is
+// over says nothing of the portal's.
+func (p *Portal) alreadyOutOfSite(v *visit) {
+	there := p.o.SSO.Portal + "/logout"
+	switch {
+	case v.json:
+		v.reply(logoutReply{LogoutURL: there})
+	case v.r.Method == http.MethodPost:
+		p.going(v, goingData{To: there, Lead: "You are not signed in at this site any more. At the portal you may still be."}, "Signed out of this site")
+	default:
+		v.redirect(there)
 	}
 }
 
