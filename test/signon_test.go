@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -230,6 +231,25 @@ func TestBackChannelLogout(t *testing.T) {
 	for _, s := range []*server{a, b} {
 		eventually(t, 10*time.Second, "the session is over", func() bool { return whoIs(t, ctx, s.url(""))["detail"] == "Nobody is signed in." })
 	}
+}
+
+// TestFrontChannelLogout: a page of the provider has the gate end the session, in a
+// frame of the browser, which brings none of our cookies.
+func TestFrontChannelLogout(t *testing.T) {
+	s, p := idpGate(t, "passwords off", "", "gatehouse", providerOptions{})
+	ctx := newBrowser(t)
+	do(t, ctx, "open the app", open(s.url("/")))
+	atProvider(t, ctx, "alice")
+	do(t, ctx, "back at the app", arrived(s.url("/")))
+	if who := whoIs(t, ctx, s.url("")); who["username"] != "alice" {
+		t.Fatalf("%v", who)
+	}
+	do(t, ctx, "the provider's page", open(p.url+"/control/frame?at="+url.QueryEscape(s.url("/_gatehouse/oidc/idp/frontchannel-logout"))))
+	eventually(t, 10*time.Second, "the frame is loaded", func() bool { return ask(t, ctx, "title", chromedp.Title()) == "Told" })
+	if who := whoIs(t, ctx, s.url("")); who["detail"] != "Nobody is signed in." {
+		t.Errorf("%v", who)
+	}
+	s.waitLog(`"action":"logout".*"sessions":1`, 5*time.Second)
 }
 
 // TestProviderThatIsDown keeps nobody from starting; the others work, and it does

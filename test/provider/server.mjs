@@ -79,8 +79,21 @@ const control = {
   claim: (q) => { accounts.get(q.get('sub'))[q.get('name')] = JSON.parse(q.get('value')); },
 };
 
+// frame is what a provider with front-channel logout shows at the end of a session: it has none of its own.
+function frame(at) {
+  const session = [...adapterData].find(([key, value]) => key.startsWith('Session:') && value.authorizations)?.[1];
+  const [{ sid }] = Object.values(session.authorizations);
+  const src = `${at}?${new URLSearchParams({ iss: config.issuer, sid })}`;
+  return `<!doctype html><title>Signed out</title><iframe src="${src.replaceAll('&', '&amp;')}" onload="document.title = 'Told'"></iframe>`;
+}
+
 createServer((req, res) => {
   const url = new URL(req.url, config.issuer);
+  if (req.method === 'GET' && url.pathname === '/control/frame') {
+    res.setHeader('Content-Type', 'text/html');
+    res.end(frame(url.searchParams.get('at')));
+    return;
+  }
   if (url.pathname.startsWith('/control/')) {
     const act = req.method === 'POST' && control[url.pathname.slice('/control/'.length)];
     if (!act) { res.statusCode = 404; res.end(); return; }
