@@ -2,11 +2,20 @@ package test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -230,6 +239,61 @@ func TestBackChannelLogout(t *testing.T) {
 	// The provider tells one gate, as it signs the person out.
 	for _, s := range []*server{a, b} {
 		eventually(t, 10*time.Second, "the session is over", func() bool { return whoIs(t, ctx, s.url(""))["detail"] == "Nobody is signed in." })
+	}
+}
+
+// TestClientAuthentication: each way in which the gate proves to the certified
+// provider that it is the client.
+func TestClientAuthentication(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := key.PublicKey.Bytes() // 4, x, y
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwk := map[string]any{
+		"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig",
+		"x": base64.RawURLEncoding.EncodeToString(point[1:33]), "y": base64.RawURLEncoding.EncodeToString(point[33:]),
+	}
+	secret := `client_secret "` + clientSecret + `"`
+	for how, c := range map[string]struct {
+		client map[string]any
+		proof  string
+	}{
+		"client_secret_basic": {map[string]any{"client_secret": clientSecret}, secret},
+		"client_secret_post":  {map[string]any{"client_secret": clientSecret}, secret},
+		"private_key_jwt": {
+			map[string]any{"jwks": map[string]any{"keys": []any{jwk}}, "token_endpoint_auth_signing_alg": "ES256"}, "client_key client.key",
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			s := newServer(t, "", "gatehouse")
+			client := map[string]any{
+				"client_id": clientID, "token_endpoint_auth_method": how, "redirect_uris": []string{s.url("/_gatehouse/oidc/idp/callback")},
+				"grant_types": []string{"authorization_code"}, "response_types": []string{"code"}, "scope": "openid email profile", "id_token_signed_response_alg": "ES256",
+			}
+			maps.Copy(client, c.client)
+			p := startProvider(t, providerOptions{Clients: []map[string]any{client}})
+			if err := os.WriteFile(filepath.Join(s.dir, "client.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			block := fmt.Sprintf("gatehouse {\npasswords off\noidc idp {\nissuer %s\nclient_id %s\nclient_auth %s\n%s\n}\n}", p.url, clientID, how, c.proof)
+			s.writeConfig(strings.Replace(mustReadTB(t, s.dir+"/Caddyfile"), "persist_config off", "persist_config off\n"+block, 1))
+			s.start()
+			ctx := newBrowser(t)
+			do(t, ctx, "open the app", open(s.url("/")))
+			atProvider(t, ctx, "alice")
+			do(t, ctx, "back at the app", arrived(s.url("/")))
+			if e := appSaw(t, ctx, s); e.Headers["Remote-User"][0] != "alice" {
+				t.Errorf("%v", e.Headers)
+			}
+		})
 	}
 }
 
