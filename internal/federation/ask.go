@@ -88,11 +88,12 @@ func (g *Guard) settle(ctx context.Context, l *lease, e *entry, seen *session.Se
 		}
 		return answer{err: err}
 	}
+	stored := old
 	if u := w.unsaved.Load(); u != nil && bytes.Equal(u.sealed, s.Sealed) {
-		if u.login != nil {
+		if u.login != nil && g.now().Sub(u.at).Abs() < e.Recheck {
 			return g.keep(ctx, l, e, s, w, *u)
 		}
-		old = u.tokens
+		old = u.tokens // what was said with them is too old to count
 	}
 	login, now, err := g.call(ctx, e, s, old)
 	denied := (*oidc.DeniedError)(nil)
@@ -109,7 +110,7 @@ func (g *Guard) settle(ctx context.Context, l *lease, e *entry, seen *session.Se
 	case errors.Is(err, oidc.ErrNoRefresh):
 		return g.mute(ctx, l, e, s)
 	}
-	if now != old {
+	if now != stored {
 		g.keepTokens(ctx, s, w, now)
 	}
 	if g.ctx.Err() != nil { // we gave up, not the provider: others may ask at once

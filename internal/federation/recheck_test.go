@@ -721,6 +721,18 @@ func TestStoreAway(t *testing.T) {
 		}
 		w.provider.called(t, 2)
 	})
+	bubble(t, "one that could not be stored for longer than recheck counts no more, but its tokens do", func(t *testing.T, w *world) {
+		token, _ := w.signIn()
+		time.Sleep(recheck)
+		w.store.hook(away("swap", "session/"))
+		w.in(token)
+		time.Sleep(recheck)
+		w.store.hook(nil)
+		if got := w.roles(token); got != "role-3" {
+			t.Error(got)
+		}
+		w.provider.called(t, 2)
+	})
 	bubble(t, "tokens that came with no answer and cannot be stored are used for the next question", func(t *testing.T, w *world) {
 		token, _ := w.signIn()
 		time.Sleep(recheck)
