@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -266,6 +267,7 @@ func TestTokensForTheApp(t *testing.T) {
 		{"a token", "abc", nil, 200, "abc"},
 		{"none", "", nil, 200, ""},
 		{"it cannot be had now", "", errors.New("the provider is down"), 503, ""},
+		{"asking for it ended the session", "", fmt.Errorf("the token: %w", identity.ErrUnknown), 401, ""},
 		{"one that ends its line", "abc\r\nRemote-User: root", nil, 503, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

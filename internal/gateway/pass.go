@@ -38,7 +38,7 @@ func (e *exchange) pass() (*Pass, bool) {
 		}
 		switch err := e.setTokens(h); {
 		case errors.Is(err, identity.ErrUnknown): // asking for the token has ended the session
-			e.identity = &identity.Identity{}
+			e.identity = nil
 			return nil, e.login()
 		case err != nil:
 			return nil, e.fault("the caller's token cannot be handed to the app", err)
